@@ -1,0 +1,282 @@
+"""The records of one data directory: who reads, who writes, how a commit becomes true.
+
+A unit of work holds the writer lock. Its commit goes through the log: written as one entry, marked
+committed, applied to the files, marked applied. Whoever next takes the lock and finds an entry that
+is committed and not applied finishes it first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from contextlib import asynccontextmanager, contextmanager, suppress
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from aiofiles.base import wrap
+
+from filestore.disk import layout
+from filestore.disk.files import Files, SyncError
+from filestore.disk.index import LinkIndex
+from filestore.disk.lock import WriterLock
+from filestore.disk.log import Log, Marks, Operation
+from filestore.disk.tails import Tails
+from filestore.errors import (
+    CommitPendingError,
+    CorruptFileError,
+    FileStoreError,
+    LockTimeoutError,
+    ReadOnlyError,
+)
+from filestore.snapshot import Snapshot
+from filestore.transaction import Transaction
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+
+logger = logging.getLogger("filestore")
+
+# Commits of up to this many files are applied without leaving the event loop.
+_FEW = 32
+
+# The open transaction of each data directory, by its real path, in this context.
+_open: ContextVar[Mapping[str, Transaction]] = ContextVar("filestore_transactions")
+
+
+class Database:
+    """The units of work on one data directory.
+
+    Args:
+        root: The data directory; it exists.
+        read_only: Refuse every unit of work, and write nothing at all.
+        lock_timeout: How long a unit waits for another writer, in seconds.
+        durable: Force every commit to the disk before it is acknowledged.
+    """
+
+    def __init__(
+        self, root: str, *, read_only: bool, lock_timeout: float, durable: bool = False
+    ) -> None:
+        self.files = Files(root)
+        self.index = LinkIndex(self.files, in_memory=read_only)
+        self.log = Log(self.files)
+        self.tails = Tails(self.files)
+        self._identity = os.path.realpath(root)
+        self._read_only = read_only
+        self._lock_timeout = lock_timeout
+        self._durable = durable
+        self._sync_error: OSError | None = None
+
+    def view(self) -> Snapshot:
+        """What a read in this context sees: its open transaction, or else the disk."""
+        return self._current() or Snapshot(self.files, self.index, self.log)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Transaction]:
+        """Run one unit of work: all of it is committed at the end, or nothing after an error.
+
+        Inside another unit of the same context it is a part of that one: an error takes back
+        this part alone, and the disk changes when the outermost unit ends.
+
+        Raises:
+            ReadOnlyError: The store is read-only.
+            LockTimeoutError: Another writer held the store for too long.
+            CommitPendingError: The commit stands, but is not applied to all files yet; or an
+                earlier one is not, and cannot be now.
+            OSError: The commit could not be written to the log; nothing of it happened.
+        """
+        if self._read_only:
+            raise ReadOnlyError(
+                f"the store in {self.files.root} is read-only: "
+                "open it without read_only=True to write",
+                path=self.files.path(""),
+            )
+        outer = self._current()
+        if outer is not None:
+            async with self._joined(outer) as transaction:
+                yield transaction
+            return
+        if self._sync_error is not None:
+            raise CommitPendingError(
+                f"an fsync failed earlier in {self.files.root} ({self._sync_error}), so what the "
+                "disk holds is not known: check the disk, then open the store anew",
+                path=self.files.path(""),
+            )
+        lock = WriterLock(self.files)
+        try:
+            await lock.acquire(self._lock_timeout)
+            if self.log.marks().pending:
+                await self._run(True, self._recover)
+            transaction = Transaction(self.files, self.index, self.log, self.tails)
+            with _entered(self._identity, transaction):
+                yield transaction
+            operations = transaction.operations()
+            if operations:
+                if not lock.holds():
+                    await self._take_again(lock, transaction)
+                lengthy = self._durable or len(operations) > _FEW
+                await self._run(lengthy, self._commit, operations, transaction)
+        finally:
+            lock.release()
+
+    @asynccontextmanager
+    async def _joined(self, outer: Transaction) -> AsyncIterator[Transaction]:
+        """Run a part of a unit, which an error takes back by itself."""
+        transaction = outer.nested()
+        try:
+            with _entered(self._identity, transaction):
+                yield transaction
+        except BaseException:
+            transaction.rollback()
+            raise
+        transaction.join()
+
+    def _current(self) -> Transaction | None:
+        """The open transaction of this context; a context copied to another thread has none."""
+        transaction = _open.get({}).get(self._identity)
+        while transaction is not None and not transaction.open:
+            transaction = transaction.outer  # a task may outlive the part that started it
+        if transaction is None or transaction.owner != (os.getpid(), threading.get_ident()):
+            return None
+        return transaction
+
+    # -- commit ------------------------------------------------------------------------------------
+
+    def _commit(self, operations: list[Operation], transaction: Transaction) -> None:
+        if transaction.owner[0] != os.getpid():
+            raise RuntimeError("a forked child cannot commit the transaction of its parent")
+        for directory in _directories(operations):
+            self.files.check_directory(f"{directory}/")
+        marks = self.log.append(operations)
+        self.log.commit(marks)
+        with self._promised():
+            self._apply(operations, marks)
+        for operation in operations:
+            if operation.path in transaction.latest:
+                self.tails.write(operation.path, transaction.latest[operation.path])
+
+    def _apply(self, operations: list[Operation], marks: Marks) -> None:
+        """Make a committed entry true. Doing it twice is doing it once."""
+        if self._durable:
+            self.log.sync()
+        for operation in operations:
+            if operation.content is None:
+                self.files.remove(operation.path)
+            elif operation.offset is None:
+                self.files.replace(operation.path, operation.content, sync=self._durable)
+            else:
+                self.files.append(
+                    operation.path, operation.content, operation.offset, sync=self._durable
+                )
+        if self._durable:
+            for directory in _directories(operations):
+                self.files.sync_directory(directory)
+        self.log.applied(marks)
+
+    @contextmanager
+    def _promised(self) -> Iterator[None]:
+        """Say of an error that the commit stands all the same."""
+        try:
+            yield
+        except (OSError, FileStoreError) as error:
+            if isinstance(error, SyncError):
+                self._sync_error = error
+            raise CommitPendingError(
+                f"the last commit to {self.files.root} stands, but could not be applied to all "
+                f"files ({error}): once that is mended, the next write finishes it",
+                path=self.files.path(layout.LOG),
+            ) from error
+
+    async def _run(self, lengthy: bool, work: Callable[..., None], *args: Any) -> None:
+        """Run disk work: inline, or off the event loop if it takes long or waits for the disk.
+
+        Once begun it ends before a cancellation goes on, because the lock is released then.
+        """
+        if not lengthy:
+            work(*args)
+            return
+        running = asyncio.ensure_future(wrap(work)(*args))
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            while not running.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([running])
+            running.exception()  # the cancellation goes first; the log knows how far it got
+            raise
+
+    async def _take_again(self, lock: WriterLock, transaction: Transaction) -> None:
+        """Take the lock again after ``.filestore`` was deleted under this unit.
+
+        Others may have written meanwhile, so what this unit has read must still be there.
+        """
+        lock.release()
+        await lock.acquire(self._lock_timeout)
+        self._recover()
+        changed = transaction.changed_by_others()
+        if changed:
+            raise LockTimeoutError(
+                f"{self.files.path(layout.RUNTIME)} was deleted during a transaction, and "
+                f"{changed[0]} was changed by another writer: nothing was written, try again",
+                path=self.files.path(changed[0]),
+            )
+
+    # -- recovery ----------------------------------------------------------------------------------
+
+    def _recover(self) -> None:
+        """Finish the last commit, if somebody left it unfinished."""
+        marks = self.log.marks()
+        if not marks.pending:
+            return
+        with self._promised():
+            self.log.open()
+            operations = self.log.operations(marks)
+            if operations is None:
+                self.log.cut(marks.committed)  # a power loss tore it: it was never acknowledged
+            else:
+                self._apply([o for o in operations if self._is_due(o, marks.committed)], marks)
+
+    def _is_due(self, operation: Operation, number: int) -> bool:
+        """Tell whether an unfinished commit has still to write a file.
+
+        If the file was edited since, the edit stays, and what would be written is kept aside.
+        """
+        try:
+            current = self.files.read(operation.path)
+        except CorruptFileError:
+            self._keep(operation, number)
+            return False
+        if operation.redo(current) != current:
+            return True
+        if not operation.is_done(current):
+            self._keep(operation, number)
+        return False
+
+    def _keep(self, operation: Operation, number: int) -> None:
+        """Keep aside what a commit would have written to a file that was edited since."""
+        kept = f"{layout.CONFLICTS}/{number}-{operation.path.replace('/', '-')}"
+        if operation.content is not None:
+            self.files.replace(kept, operation.content)
+        logger.warning(
+            "%s was edited after a crash and stays as it is; what an unfinished commit would have "
+            "%s is %s: merge it by hand",
+            self.files.path(operation.path),
+            "removed" if operation.content is None else "written",
+            "its removal" if operation.content is None else f"kept in {self.files.path(kept)}",
+        )
+
+
+@contextmanager
+def _entered(identity: str, transaction: Transaction) -> Iterator[None]:
+    """Let this context see the transaction as the open one."""
+    token = _open.set({**_open.get({}), identity: transaction})
+    try:
+        yield
+    finally:
+        transaction.open = False
+        _open.reset(token)
+
+
+def _directories(operations: list[Operation]) -> list[str]:
+    return list(dict.fromkeys(operation.path.partition("/")[0] for operation in operations))

@@ -1,0 +1,322 @@
+"""The data directory as a set of files: safe reads, complete listings, atomic replacements.
+
+Every path is relative to the root. Nothing outside the root is ever opened: the last component is
+opened without following links, and a model directory must be a real directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import uuid4
+
+from filestore.disk import layout
+from filestore.errors import CorruptFileError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# O_NONBLOCK: a FIFO called x.json must not block the open for ever.
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+_APPEND = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+_LISTING_TRIES = 5
+_CHUNK = 1 << 24
+
+_KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+class SyncError(OSError):
+    """An fsync failed. The kernel has dropped what it could not write: a retry would lie."""
+
+
+class Fingerprint(NamedTuple):
+    """What tells that a file changed: inode, size in bytes, times in nanoseconds."""
+
+    inode: int
+    size: int
+    mtime: int
+    ctime: int
+
+
+class Descriptor:
+    """An open file that is closed with its last reference, however the code using it ends.
+
+    Args:
+        path: The file.
+        flags: As for `os.open`.
+    """
+
+    number = -1
+    _inode = -1
+
+    def __init__(self, path: str, flags: int) -> None:
+        self.number = os.open(path, flags, 0o666)
+
+    def is_at(self, path: str) -> bool:
+        """Tell whether ``path`` still names this file."""
+        if self._inode < 0:
+            self._inode = os.fstat(self.number).st_ino
+        try:
+            return os.lstat(path).st_ino == self._inode
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+    def sync(self) -> None:
+        """Force the content to the disk.
+
+        Raises:
+            SyncError: It could not be; what the disk holds is not known.
+        """
+        try:
+            os.fsync(self.number)
+        except OSError as error:
+            raise SyncError(error.errno, f"fsync failed: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Close it; nothing happens if it is closed."""
+        number, self.number = self.number, -1
+        if number >= 0:
+            os.close(number)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class Files:
+    """The files below one data directory.
+
+    Args:
+        root: The data directory. It need not exist yet.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+
+    def path(self, name: str) -> Path:
+        """The path of ``name``, as errors report it."""
+        return Path(self.root, name)
+
+    def read(self, name: str) -> bytes | None:
+        """Read one whole file.
+
+        Returns:
+            Its bytes, or None if there is no such file.
+
+        Raises:
+            CorruptFileError: There is something, but it is no regular file.
+            OSError: The file is there and cannot be read.
+        """
+        self.check_directory(name)
+        try:
+            file = Descriptor(f"{self.root}/{name}", _READ)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENXIO):
+                raise self._not_a_file(name) from error
+            raise
+        status = os.fstat(file.number)
+        if not stat.S_ISREG(status.st_mode):
+            raise self._not_a_file(name)
+        data = os.read(file.number, status.st_size + 1)
+        if len(data) != status.st_size:  # it grew since, or is too long for one read
+            while chunk := os.read(file.number, _CHUNK):
+                data += chunk
+        return data
+
+    def exists(self, name: str) -> bool:
+        """Tell whether there is anything called ``name``, without following a link."""
+        try:
+            os.lstat(f"{self.root}/{name}")
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+    def models(self) -> list[str]:
+        """Names of the model classes that have a directory, sorted."""
+        with os.scandir(self.root) as entries:
+            found = [
+                layout.model_of(entry.name)
+                for entry in entries
+                if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False)
+            ]
+        return sorted(model for model in found if model is not None)
+
+    def names(self, model: str) -> list[str]:
+        """Names of all files in the directory of ``model``; empty if there is no directory.
+
+        A listing can miss names that were always there while others are renamed, so it is
+        repeated until the directory's mtime was the same before and after. In a directory that
+        does not rest, a name that any of the listings had is there if it still exists.
+        """
+        directory = layout.directory_of(model)
+        self.check_directory(f"{directory}/")
+        path = f"{self.root}/{directory}"
+        seen: set[str] = set()
+        try:
+            for _ in range(_LISTING_TRIES):
+                before = os.stat(path).st_mtime_ns
+                names = os.listdir(path)
+                if os.stat(path).st_mtime_ns == before:
+                    return names
+                seen.update(names)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        seen.difference_update(names)
+        return names + [name for name in seen if self.exists(f"{directory}/{name}")]
+
+    def uids(self, model: str) -> list[str]:
+        """Uids of the records of ``model``, sorted."""
+        found = (layout.uid_of(name) for name in self.names(model))
+        return sorted(uid for uid in found if uid is not None)
+
+    def series(self, model: str) -> dict[str, list[str]]:
+        """Names of the dynamic properties that the records of ``model`` have a file for, by uid."""
+        series: dict[str, list[str]] = {}
+        for found in map(layout.series_of, self.names(model)):
+            if found is not None:
+                series.setdefault(found[0], []).append(found[1])
+        return series
+
+    def link_files(self, model: str) -> Iterator[tuple[str, Fingerprint]]:
+        """The uids of ``model`` that have a relationship index, with that file's fingerprint."""
+        directory = layout.directory_of(model)
+        for name in self.names(model):
+            uid = layout.links_uid_of(name)
+            if uid is None:
+                continue
+            try:
+                status = os.lstat(f"{self.root}/{directory}/{name}")
+            except FileNotFoundError:
+                continue
+            yield (
+                uid,
+                Fingerprint(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns),
+            )
+
+    def replace(
+        self, name: str, data: bytes, *, sync: bool = False, temporary: str = "next"
+    ) -> None:
+        """Give ``name`` the content ``data``, at once: readers see the old file or the new one.
+
+        Directories that are missing are made. New files follow the process's umask.
+
+        Args:
+            name: The file.
+            data: Its whole content.
+            sync: Force the content to the disk first, so that a power loss leaves the old file or
+                the new one; the directory is the caller's to sync.
+            temporary: What the file is called until it is renamed; one name is enough for
+                everything that is written under the writer lock.
+        """
+        self.check_directory(name)
+        written = self._write_temporary(temporary, data, sync=sync)
+        path = f"{self.root}/{name}"
+        try:
+            os.rename(written, path)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            if sync:
+                self.sync_directory("")
+            os.rename(written, path)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Make a file that is not there yet, at once; False if it is there. Needs no lock."""
+        written = self._write_temporary(f"new-{uuid4()}", data, sync=False)
+        try:
+            os.link(written, f"{self.root}/{name}")
+        except FileExistsError:
+            return False
+        finally:
+            os.unlink(written)
+        return True
+
+    def append(self, name: str, data: bytes, offset: int, *, sync: bool = False) -> None:
+        """Write ``data`` at the end of a file, which is at ``offset``. Writing it twice is once.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+        """
+        self.check_directory(name)
+        file = Descriptor(f"{self.root}/{name}", _APPEND)
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(file.number, view, offset)
+            view, offset = view[written:], offset + written
+        if sync:
+            file.sync()
+        file.close()
+
+    def remove(self, name: str) -> None:
+        """Remove ``name``; nothing happens if it is not there."""
+        self.check_directory(name)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{self.root}/{name}")
+
+    def sync_directory(self, name: str) -> None:
+        """Force to the disk which files the directory ``name`` holds; "" is the root."""
+        directory = Descriptor(f"{self.root}/{name}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        directory.sync()
+        directory.close()
+
+    def make_runtime(self) -> None:
+        """Make ``.filestore/``, which may be deleted at any time between two commits."""
+        os.makedirs(f"{self.root}/{layout.TEMPORARY}", exist_ok=True)
+        ignore = f"{self.root}/{layout.RUNTIME}/.gitignore"
+        if not os.path.lexists(ignore):
+            with open(ignore, "w", encoding="ascii") as file:
+                file.write("*\n")
+
+    def _write_temporary(self, name: str, data: bytes, *, sync: bool) -> str:
+        path = f"{self.root}/{layout.TEMPORARY}/{name}"
+        try:
+            file = Descriptor(path, _WRITE)
+        except FileNotFoundError:
+            self.make_runtime()
+            file = Descriptor(path, _WRITE)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(file.number, view) :]
+        if sync:
+            file.sync()
+        file.close()
+        return path
+
+    def check_directory(self, name: str) -> None:
+        """Make sure that the directory of file ``name`` is a real one, or not there yet.
+
+        Raises:
+            CorruptFileError: It is something else, which FileStore does not follow.
+        """
+        directory, slash, _ = name.partition("/")
+        if not slash:
+            return
+        try:
+            mode = os.lstat(f"{self.root}/{directory}").st_mode
+        except FileNotFoundError:
+            return
+        if not stat.S_ISDIR(mode):
+            raise CorruptFileError(
+                f"{self.path(directory)} is {_KINDS.get(stat.S_IFMT(mode), 'a file')}, where the "
+                "directory of a model should be: move it away, FileStore does not follow it",
+                path=self.path(directory),
+            )
+
+    def _not_a_file(self, name: str) -> CorruptFileError:
+        path = self.path(name)
+        kind = _KINDS.get(stat.S_IFMT(os.lstat(path).st_mode), "no regular file")
+        return CorruptFileError(
+            f"{path} is {kind}, where a regular file should be: move it away", path=path
+        )

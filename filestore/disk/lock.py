@@ -1,0 +1,147 @@
+"""The writer lock: one unit of work at a time a store, across tasks, threads and processes.
+
+Every unit locks a fresh descriptor of ``.filestore/lock``, because the kernel's lock belongs to the
+open file: two descriptors exclude each other within one process too. The lock is filelock's own, so
+a ``FileLock`` on the same path excludes a writer. The file is never deleted by us; should somebody
+else delete it, a lock counts only as long as the path still names the locked file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import socket
+import time
+from datetime import UTC, datetime
+from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
+
+from filelock import lock_descriptor
+
+from filestore.disk import layout
+from filestore.disk.files import Descriptor, Files
+from filestore.errors import LockTimeoutError
+
+_OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_HOLDER_BYTES = 160
+_FIRST_PAUSE = 0.0005
+_LONGEST_PAUSE = 0.004
+
+# The tasks of one event loop wait in line, so that one of them at a time asks the kernel.
+_lines: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[str, asyncio.Lock]] = (
+    WeakKeyDictionary()
+)
+
+_held: WeakSet[WriterLock] = WeakSet()
+
+
+class WriterLock:
+    """The lock of one unit of work.
+
+    Args:
+        files: The data directory.
+    """
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._path = f"{files.root}/{layout.LOCK}"
+        self._descriptor: Descriptor | None = None
+        self._line: asyncio.Lock | None = None
+
+    async def acquire(self, timeout: float) -> None:
+        """Take the lock, letting the event loop go on meanwhile.
+
+        Args:
+            timeout: How long to wait, in seconds.
+
+        Raises:
+            LockTimeoutError: Somebody else held it all the while.
+        """
+        deadline = time.monotonic() + timeout
+        lines = _lines.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
+        line = lines.setdefault(self._path, asyncio.Lock())
+        try:
+            async with asyncio.timeout(timeout):
+                await line.acquire()
+                self._line = line
+        except TimeoutError:
+            raise self._timed_out(timeout) from None
+        pause = _FIRST_PAUSE
+        try:
+            while not self.try_acquire():
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise self._timed_out(timeout)
+                await asyncio.sleep(min(left, pause * random.uniform(0.5, 1.5)))
+                pause = min(2 * pause, _LONGEST_PAUSE)
+        except BaseException:
+            self.release()
+            raise
+
+    def try_acquire(self) -> bool:
+        """Take the lock if it is free, without waiting."""
+        descriptor = self._open()
+        if not lock_descriptor(descriptor.number, blocking=False):
+            return False
+        while not descriptor.is_at(self._path):  # deleted since it was opened
+            self._descriptor = None
+            descriptor = self._open()
+            if not lock_descriptor(descriptor.number, blocking=False):
+                return False
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        holder = f"pid {os.getpid()} on {socket.gethostname()[:80]} since {since}"
+        os.pwrite(descriptor.number, holder.encode().ljust(_HOLDER_BYTES - 1) + b"\n", 0)
+        _held.add(self)
+        return True
+
+    def holds(self) -> bool:
+        """Tell whether the lock still keeps others out: the path names the locked file."""
+        return self._descriptor is not None and self._descriptor.is_at(self._path)
+
+    def release(self) -> None:
+        """Give the lock back; nothing happens if it is not held."""
+        self.abandon()
+        line, self._line = self._line, None
+        if line is not None:
+            line.release()
+
+    def abandon(self) -> None:
+        """Close the descriptor. In a forked child this leaves the parent's lock as it is."""
+        _held.discard(self)
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            descriptor.close()
+
+    def _open(self) -> Descriptor:
+        if self._descriptor is None:
+            try:
+                self._descriptor = Descriptor(self._path, _OPEN)
+            except FileNotFoundError:
+                self._files.make_runtime()
+                self._descriptor = Descriptor(self._path, _OPEN)
+        return self._descriptor
+
+    def _timed_out(self, timeout: float) -> LockTimeoutError:
+        holder = self._holder()
+        return LockTimeoutError(
+            f"{self._path} is held by {holder or 'another writer'}, and was not released within "
+            f"{timeout:g} s: wait for that writer, or raise lock_timeout",
+            path=self._files.path(layout.LOCK),
+            holder=holder,
+        )
+
+    def _holder(self) -> str | None:
+        try:
+            with open(self._path, encoding="utf-8", errors="replace") as file:
+                return file.readline(_HOLDER_BYTES).strip() or None
+        except OSError:
+            return None
+
+
+def _abandon_inherited() -> None:
+    """A forked child would hold its parent's lock for as long as it lives."""
+    for lock in list(_held):
+        lock.abandon()
+
+
+os.register_at_fork(after_in_child=_abandon_inherited)

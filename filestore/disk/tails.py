@@ -1,0 +1,78 @@
+"""Where long time series end, so that a point can be appended without reading them.
+
+A note about a series holds while the file is the very one that it was written about: same inode,
+size and times. It is derived from the file and disposable: lost or out of date, the series is read
+once, when points are added to it. Short series are simply read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from hashlib import blake2b
+from typing import TYPE_CHECKING, NamedTuple
+
+import orjson
+
+from filestore.disk import layout
+
+if TYPE_CHECKING:
+    from filestore.disk.files import Files
+
+_LONG = 64 << 10
+
+
+class Tail(NamedTuple):
+    """The end of a series.
+
+    Attributes:
+        size: The file's size in bytes.
+        latest: No point has a later timestamp (seconds).
+    """
+
+    size: int
+    latest: float
+
+
+class Tails:
+    """The notes of one data directory. Read and written under the writer lock.
+
+    Args:
+        files: The data directory.
+    """
+
+    def __init__(self, files: Files) -> None:
+        self._root = files.root
+
+    def read(self, path: str) -> Tail | None:
+        """The end of the series in file ``path``, or None if it is short or not known."""
+        fingerprint = self._fingerprint(path)
+        if fingerprint is None or fingerprint[1] < _LONG:
+            return None
+        try:
+            with open(self._note(path), "rb") as file:
+                noted, latest = orjson.loads(file.read())
+            return Tail(fingerprint[1], float(latest)) if noted == fingerprint else None
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def write(self, path: str, latest: float) -> None:
+        """Note that the series in file ``path``, as it is now, ends with ``latest``."""
+        fingerprint = self._fingerprint(path)
+        if fingerprint is None or fingerprint[1] < _LONG or latest == float("inf"):
+            return
+        # The note is a hint: a disk without room for it costs time later, nothing else.
+        with contextlib.suppress(OSError):
+            os.makedirs(f"{self._root}/{layout.TAILS}", exist_ok=True)
+            with open(self._note(path), "wb") as file:
+                file.write(orjson.dumps([fingerprint, latest]))
+
+    def _note(self, path: str) -> str:
+        return f"{self._root}/{layout.TAILS}/{blake2b(path.encode(), digest_size=16).hexdigest()}"
+
+    def _fingerprint(self, path: str) -> list[int] | None:
+        try:
+            status = os.lstat(f"{self._root}/{path}")
+        except OSError:
+            return None
+        return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]

@@ -1,0 +1,168 @@
+"""With ``durable=True`` a commit survives a power loss: whole, or never acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from filestore.disk import log
+from filestore.disk.files import Descriptor, Files
+from filestore.disk.log import Log
+from tests.faults.crash_states import Recorder, State, states
+from tests.faults.scenarios import (
+    WRITES,
+    Contents,
+    contents,
+    copy,
+    open_store,
+    populate,
+    recover,
+    visible,
+)
+
+GRAPH = "put a graph of 12"
+SEQUENCES = [
+    ["put"],
+    ["patch series and links"],
+    ["put", "patch series and links"],
+    ["overwrite", "delete with cascade"],
+    ["put a graph of 12", "patch series and links", "delete with cascade"],
+]
+
+
+def record(before: Path, root: Path, names: list[str]) -> tuple[Recorder, list[Contents]]:
+    """Run a sequence of durable commits; what they asked of the disk, and each one's outcome."""
+    copy(before, root)
+    recorder = Recorder(root)
+    outcomes = [contents(root)]
+
+    async def run() -> None:
+        store = open_store(root, durable=True)
+        for name in names:
+            await WRITES[name](store)
+            recorder.acknowledge()
+            outcomes.append(contents(root))
+
+    with recorder.recording():
+        asyncio.run(run())
+    return recorder, outcomes
+
+
+def is_bad(state: State, outcomes: list[Contents], root: Path) -> bool:
+    """Whether a store in this state recovers to anything but a commit late enough."""
+    state.disk.write_to(root)
+    allowed = outcomes[state.acknowledged : state.acknowledged + 2]
+    try:
+        seen = visible(root)
+        asyncio.run(recover(open_store(root)))
+        return seen not in allowed or contents(root) != seen
+    except Exception:
+        return True
+    finally:
+        shutil.rmtree(root)
+
+
+def bad_states(
+    before: Path, scratch: Path, names: list[str], *, variants: int, every: int = 1
+) -> tuple[int, list[str]]:
+    """How many states were tried, and the stories of those that do not recover."""
+    recorder, outcomes = record(before, scratch / "run", names)
+    shutil.rmtree(scratch / "run")
+    tried, bad = 0, []
+    for number, state in enumerate(states(recorder, variants=variants)):
+        if number % every == 0:
+            tried += 1
+            if is_bad(state, outcomes, scratch / "state"):
+                bad.append(state.story)
+    return tried, bad
+
+
+@pytest.fixture(scope="module")
+def before(fast_directory: Path) -> Path:
+    """A populated store, all of it on the disk."""
+    asyncio.run(populate(fast_directory / "before"))
+    return fast_directory / "before"
+
+
+@pytest.mark.parametrize("names", SEQUENCES, ids=", then ".join)
+def test_every_crash_state_recovers(
+    names: list[str], before: Path, fast_directory: Path, torture: bool, count_points: Any
+) -> None:
+    tried, bad = bad_states(
+        before, fast_directory, names, variants=4 if torture else 1, every=1 if torture else 41
+    )
+    assert bad == []
+    count_points("states after a power loss", tried)
+
+
+def skip_file_sync(patch: pytest.MonkeyPatch) -> None:
+    real = Files._write_temporary
+    patch.setattr(
+        Files, "_write_temporary", lambda self, *args, sync: real(self, *args, sync=False)
+    )
+
+
+def skip_append_sync(patch: pytest.MonkeyPatch) -> None:
+    real = Files.append
+    patch.setattr(Files, "append", lambda self, *args, sync: real(self, *args, sync=False))
+
+
+def skip_directory_sync(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Files, "sync_directory", lambda self, name: None)
+
+
+def skip_log_sync(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Log, "sync", lambda self: None)
+
+
+def skip_all_syncs(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Descriptor, "sync", lambda self: None)
+
+
+def skip_checksum(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(log, "_checksum", lambda number, payload: 0)
+
+
+def skip_committed_mark(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Log, "commit", lambda self, marks: None)
+
+
+def apply_before_committing(patch: pytest.MonkeyPatch) -> None:
+    real = Log.applied
+
+    def both(self: Log, marks: Any) -> None:
+        self._write(log._MARK.pack(marks.committed, marks.committed_end), log._COMMITTED_AT)
+        real(self, marks)
+
+    patch.setattr(Log, "commit", lambda self, marks: None)
+    patch.setattr(Log, "applied", both)
+
+
+@pytest.mark.parametrize(
+    "mutation",
+    [
+        skip_file_sync,
+        skip_append_sync,
+        skip_directory_sync,
+        skip_log_sync,
+        skip_all_syncs,
+        skip_checksum,
+        skip_committed_mark,
+        apply_before_committing,
+    ],
+)
+def test_the_explorer_catches(
+    mutation: Any, before: Path, fast_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What makes a commit durable is not there for nothing: without it a state is bad."""
+    mutation(monkeypatch)
+    names = ["patch series and links", "put"] if mutation is not skip_checksum else [GRAPH]
+    recorder, outcomes = record(before, fast_directory / "run", names)
+    shutil.rmtree(fast_directory / "run")
+    assert any(
+        is_bad(state, outcomes, fast_directory / "state") for state in states(recorder, variants=2)
+    )

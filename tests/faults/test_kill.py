@@ -1,0 +1,130 @@
+"""Killed at any system call, a commit is whole or absent, and what was acknowledged is there."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from filestore import FileStore
+from tests.faults import strace
+from tests.faults.scenarios import (
+    WRITES,
+    Contents,
+    Scenario,
+    contents,
+    copy,
+    leftovers,
+    open_store,
+    populate,
+    rebuild_index,
+    recover,
+    to,
+    visible,
+)
+from tests.models import Human
+
+
+@pytest.fixture(scope="module")
+def scratch(fast_directory: Path) -> Path:
+    """A directory with a populated store in ``before``."""
+    strace.require_strace()
+    asyncio.run(populate(fast_directory / "before"))
+    return fast_directory
+
+
+def after(scratch: Path, scenario: Scenario) -> Contents:
+    """What the files hold after an undisturbed run."""
+    target = copy(scratch / "before", Path(tempfile.mkdtemp(dir=scratch), "after"))
+    asyncio.run(scenario(open_store(target)))
+    found = contents(target)
+    shutil.rmtree(target)
+    return found
+
+
+def points_of(scratch: Path, scenario: Scenario, log: Path, source: Path) -> list[strace.Point]:
+    """The system calls of an undisturbed run on a copy of ``source``."""
+    target = copy(source, Path(tempfile.mkdtemp(dir=scratch), "run"))
+    points = strace.record(target, scenario, log)
+    shutil.rmtree(target)
+    return points
+
+
+def check_whole(root: Path, before: Contents, wanted: Contents, *, acknowledged: bool) -> None:
+    """All or nothing: for readers at once, and in the files after the next unit of work."""
+    seen = visible(root)
+    assert seen in (before, wanted)
+    asyncio.run(recover(open_store(root)))
+    assert contents(root) == seen
+    assert leftovers(root) == []
+    if acknowledged:
+        assert seen == wanted
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_a_killed_write_is_whole_or_absent(
+    name: str, scratch: Path, tmp_path: Path, sampled: Any, count_points: Any
+) -> None:
+    scenario = WRITES[name]
+    before, wanted = contents(scratch / "before"), after(scratch, scenario)
+    points = sampled(points_of(scratch, scenario, tmp_path / "log", scratch / "before"), 15)
+    ends = set()
+    for point in points:
+        root = copy(scratch / "before", Path(tempfile.mkdtemp(dir=scratch), "killed"))
+        outcome = strace.kill_at(root, scenario, point)
+        assert outcome.report in ("", "ok"), outcome
+        check_whole(root, before, wanted, acknowledged=outcome.report == "ok")
+        ends.add(contents(root) == wanted)
+        shutil.rmtree(root)
+    assert ends == {True, False}, "the points lie on both sides of the commit"
+    count_points("killed during a write", len(points))
+
+
+@pytest.mark.parametrize("name", ["put a graph of 12", "delete with cascade", "overwrite"])
+def test_a_killed_recovery_is_done_by_the_next(
+    name: str, scratch: Path, tmp_path: Path, sampled: Any, count_points: Any
+) -> None:
+    scenario = WRITES[name]
+    wanted = after(scratch, scenario)
+    changes = [
+        point
+        for point in points_of(scratch, scenario, tmp_path / "log", scratch / "before")
+        if point.call in strace.CHANGES
+    ]
+    tried = 0
+    for number, point in enumerate(sampled(changes, 10)):
+        pending = copy(scratch / "before", scratch / f"pending-{number}")
+        strace.kill_at(pending, scenario, point)
+        if FileStore(pending, read_only=True)._database.log.marks().pending:
+            nested = points_of(scratch, recover, tmp_path / "log", pending)
+            for again in sampled(nested, 4):
+                root = copy(pending, Path(tempfile.mkdtemp(dir=scratch), "killed"))
+                outcome = strace.kill_at(root, recover, again)
+                assert outcome.report in ("", "ok"), outcome
+                check_whole(root, wanted, wanted, acknowledged=True)
+                shutil.rmtree(root)
+                tried += 1
+        shutil.rmtree(pending)
+    count_points("killed during a recovery", tried)
+
+
+def test_a_killed_index_rebuild_costs_nothing(
+    scratch: Path, tmp_path: Path, sampled: Any, count_points: Any
+) -> None:
+    async def cats(root: Path) -> list[str]:
+        store = open_store(root)
+        return [cat.uid for cat in (await store.get(to(store, Human, "lisa"))).state.cats]
+
+    before = contents(scratch / "before")
+    points = sampled(points_of(scratch, rebuild_index, tmp_path / "log", scratch / "before"), 15)
+    for point in points:
+        root = copy(scratch / "before", Path(tempfile.mkdtemp(dir=scratch), "killed"))
+        strace.kill_at(root, rebuild_index, point)
+        assert asyncio.run(cats(root)) == ["snowball"]
+        assert contents(root) == before
+        shutil.rmtree(root)
+    count_points("killed during an index rebuild", len(points))
