@@ -275,7 +275,8 @@ def _entered(identity: str, transaction: Transaction) -> Iterator[None]:
         yield
     finally:
         transaction.open = False
-        _open.reset(token)
+        with suppress(ValueError):  # the event loop closes an abandoned unit in its own context
+            _open.reset(token)
 
 
 def _directories(operations: list[Operation]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import zlib
 from pathlib import Path
 
 import pytest
@@ -63,14 +64,10 @@ def test_the_header_is_as_documented(log: Log, tmp_path: Path) -> None:
     second = commit(log)
     data = (tmp_path / ".filestore" / "log").read_bytes()
     assert data[:8] == b"FSLOG\0\0\1"
-    assert struct.unpack("<5Q", data[8:48]) == (
-        second.committed,
-        len(data),
-        second.committed,
-        len(data),
-        first.committed - 1,
-    )
-    number, length, _ = struct.unpack("<QLL", data[64:80])
+    mark = (second.committed, len(data), second.committed_checksum)
+    assert struct.unpack("<7Q", data[8:64]) == (*mark, *mark, first.committed - 1)
+    number, length, checksum = struct.unpack("<QLL", data[64:80])
+    assert checksum == first.committed_checksum == zlib.crc32(data[64:76] + data[80 : 80 + length])
     assert (number, 80 + length) == (first.committed, first.committed_end)
     assert data[80 : 80 + length].startswith(b'[["Cat/a.json",null,"{\\n')
 

@@ -10,10 +10,11 @@ Byte by byte, all integers little-endian and unsigned::
          0      8  magic, b"FSLOG\0\0\1"; the last byte is the format
          8      8  committed: sequence number of the last committed entry
         16      8  where that entry ends
-        24      8  applied: sequence number of the last entry that is applied to all its files
-        32      8  where that entry ends
-        40      8  cut: the log holds the entries after this sequence number
-        48     16  zero
+        24      8  its checksum, which tells it from one that was given up in the same place
+        32      8  applied: sequence number of the last entry that is applied to all its files
+        40      8  where that entry ends
+        48      8  its checksum
+        56      8  cut: the log holds the entries after this sequence number
         64         entries, one behind the other
 
     offset  bytes  entry
@@ -28,7 +29,7 @@ Byte by byte, all integers little-endian and unsigned::
                      offset   where the content is appended, in bytes; null: it is the whole file
 
 At most one entry is not applied: the next is written only when the one before is applied. An entry
-behind the committed one never happened, and is overwritten. Each mark is one write of 16 bytes
+behind the committed one never happened, and is overwritten. Each mark is one write of 24 bytes
 within one sector. Sequence numbers only grow, also when a log is lost and made anew: a new one
 starts at the time in nanoseconds, so a reader that meets equal numbers twice knows that no commit
 came in between.
@@ -52,12 +53,12 @@ from filestore.disk import layout
 from filestore.disk.files import Descriptor, Files
 
 _MAGIC = b"FSLOG\0\0\1"
-_HEADER = struct.Struct("<8s5Q16s")
-_MARK = struct.Struct("<2Q")
+_HEADER = struct.Struct("<8s7Q")
+_MARK = struct.Struct("<3Q")
 _ENTRY = struct.Struct("<QLL")
 _CHECKED = struct.Struct("<QL")
 _COMMITTED_AT = 8
-_APPLIED_AT = 24
+_APPLIED_AT = 32
 _LONG = 8 << 20
 
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -110,15 +111,19 @@ class Marks(NamedTuple):
     Attributes:
         committed: The last committed sequence number.
         committed_end: Where that entry ends.
+        committed_checksum: Its checksum.
         applied: The last applied sequence number.
         applied_end: Where that entry ends.
+        applied_checksum: Its checksum.
         cut: The log holds the entries after this one.
     """
 
     committed: int = 0
     committed_end: int = _HEADER.size
+    committed_checksum: int = 0
     applied: int = 0
     applied_end: int = _HEADER.size
+    applied_checksum: int = 0
     cut: int = 0
 
     @property
@@ -142,7 +147,7 @@ class Log:
         # Apart, because a reader in another thread may close its own while a writer is writing.
         self._reader: Descriptor | None = None
         self._writer: Descriptor | None = None
-        self._last_read: tuple[int, list[Operation]] | None = None
+        self._last_read: tuple[Marks, list[Operation]] | None = None
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -163,12 +168,12 @@ class Log:
         Returns:
             They, or None if the entry is not there (any more), or was torn by a power loss.
         """
-        if self._last_read is not None and self._last_read[0] == marks.committed:
+        if self._last_read is not None and self._last_read[0] == marks:
             return self._last_read[1]
-        entries = self._entries(marks.applied, marks.applied_end, marks.committed_end)
+        entries = self._entries(marks.applied, marks.applied_end, marks)
         if entries is None or len(entries) != 1:
             return None
-        self._last_read = marks.committed, entries[0]
+        self._last_read = marks, entries[0]
         return entries[0]
 
     def touched(self, before: Marks, after: Marks) -> set[str] | None:
@@ -180,7 +185,7 @@ class Log:
         if after.cut > before.committed:
             return None
         start = _HEADER.size if after.cut == before.committed else before.committed_end
-        entries = self._entries(before.committed, start, after.committed_end)
+        entries = self._entries(before.committed, start, after)
         if entries is None:
             return None
         return {operation.path for operations in entries for operation in operations}
@@ -213,17 +218,22 @@ class Log:
                 for o in operations
             ]
         )
-        entry = _ENTRY.pack(number, len(payload), _checksum(number, payload)) + payload
+        checksum = _checksum(number, payload)
+        entry = _ENTRY.pack(number, len(payload), checksum) + payload
         self._write(entry, marks.committed_end)
-        return marks._replace(committed=number, committed_end=marks.committed_end + len(entry))
+        return marks._replace(
+            committed=number,
+            committed_end=marks.committed_end + len(entry),
+            committed_checksum=checksum,
+        )
 
     def commit(self, marks: Marks) -> None:
         """Mark the entry committed: from here on it happens, whoever finishes it."""
-        self._write(_MARK.pack(marks.committed, marks.committed_end), _COMMITTED_AT)
+        self._write(_mark(marks), _COMMITTED_AT)
 
     def applied(self, marks: Marks) -> None:
         """Mark the entry applied to all its files."""
-        self._write(_MARK.pack(marks.committed, marks.committed_end), _APPLIED_AT)
+        self._write(_mark(marks), _APPLIED_AT)
 
     def cut(self, number: int) -> Marks:
         """Let the log hold no entry, with all up to ``number`` committed and applied.
@@ -232,7 +242,7 @@ class Log:
             The marks as they are then.
         """
         marks = Marks(committed=number, applied=number, cut=number)
-        self._write(_HEADER.pack(_MAGIC, *marks, bytes(16)), 0)
+        self._write(_HEADER.pack(_MAGIC, *marks), 0)
         os.ftruncate(self._file.number, _HEADER.size)
         return marks
 
@@ -257,14 +267,14 @@ class Log:
             written = os.pwrite(self._file.number, view, offset)
             view, offset = view[written:], offset + written
 
-    def _entries(self, number: int, start: int, end: int) -> list[list[Operation]] | None:
-        """The operations of the entries after ``number``, which lie between two offsets."""
-        descriptor = self._reader
+    def _entries(self, number: int, start: int, marks: Marks) -> list[list[Operation]] | None:
+        """The operations of the entries after ``number``, up to the one that ``marks`` name."""
+        descriptor, end = self._reader, marks.committed_end
         if descriptor is None or not start <= end <= os.fstat(descriptor.number).st_size:
             return None
         data = os.pread(descriptor.number, end - start, start)
         found = []
-        position = 0
+        position, checksum = 0, marks.committed_checksum
         while position < end - start:
             number += 1
             if len(data) < position + _ENTRY.size:
@@ -279,7 +289,7 @@ class Log:
                 found.append([_operation(*fields) for fields in orjson.loads(payload)])
             except (ValueError, TypeError, AttributeError):
                 return None  # a checksum proves that it is whole, not that it is ours
-        return found
+        return found if checksum == marks.committed_checksum else None
 
 
 def digest(data: bytes | None) -> str | None:
@@ -294,6 +304,10 @@ def _operation(path: str, before: str | None, text: str | None, offset: int | No
     return Operation(path, before, None if text is None else text.encode(), offset)
 
 
+def _mark(marks: Marks) -> bytes:
+    return _MARK.pack(marks.committed, marks.committed_end, marks.committed_checksum)
+
+
 def _checksum(number: int, payload: bytes) -> int:
     return zlib.crc32(payload, zlib.crc32(_CHECKED.pack(number, len(payload))))
 
@@ -302,12 +316,12 @@ def _read_header(descriptor: Descriptor) -> Marks:
     header = os.pread(descriptor.number, _HEADER.size, 0)
     if len(header) != _HEADER.size:
         return NO_LOG
-    magic, *numbers, reserved = _HEADER.unpack(header)
+    magic, *numbers = _HEADER.unpack(header)
     marks = Marks(*numbers)
     sound = (
         magic == _MAGIC
-        and not any(reserved)
         and marks.cut <= marks.applied <= marks.committed <= marks.applied + 1
         and _HEADER.size <= marks.applied_end <= marks.committed_end
+        and max(marks.committed_checksum, marks.applied_checksum) < 1 << 32
     )
     return marks if sound else NO_LOG

@@ -7,6 +7,7 @@ import gc
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -88,15 +89,16 @@ def test_interrupted_at_a_line(
     count_points: Any,
 ) -> None:
     scenario = WRITES[name]
-    before = fast_directory / f"before-{name}-{error.__name__}"
+    scratch = Path(tempfile.mkdtemp(dir=fast_directory))
+    before = scratch / "before"
     asyncio.run(populate(before))
-    root = copy(before, fast_directory / "run")
+    root = copy(before, scratch / "run")
     lines = interrupted(root, scenario, -1, error)
     states = (contents(before), contents(root))
     shutil.rmtree(root)
     points = sampled(range(1, lines + 1), 12)
     for line in points:
-        root = copy(before, fast_directory / "run")
+        root = copy(before, scratch / "run")
         opened = descriptors()
         interrupted(root, scenario, line, error)
         assert descriptors() == opened, f"leaked when interrupted at line {line}"
