@@ -221,7 +221,8 @@ class Snapshot:
         if self._staging.operations:
             self._staging = Staging()
         if self._marks.pending:
-            for operation in self._log.operations(self._marks) or []:
+            entry = self._log.pending(self._marks)
+            for operation in entry.operations if entry is not None else ():
                 self._stage_pending(operation)
 
     def _stage_pending(self, operation: Operation) -> None:
@@ -238,5 +239,9 @@ class Snapshot:
         now = self._log.marks()
         if now.committed == self._marks.committed:
             return False
-        touched = self._log.touched(self._marks, now)
-        return touched is None or any(path.startswith(f"{key.link}.") for path in touched)
+        entries = self._log.entries(self._marks, now)
+        return entries is None or any(
+            operation.path.startswith(f"{key.link}.")
+            for entry in entries
+            for operation in entry.operations
+        )

@@ -301,18 +301,27 @@ class Files:
             CorruptFileError: It is something else, which FileStore does not follow.
         """
         directory, slash, _ = name.partition("/")
-        if not slash:
-            return
+        if slash:
+            self.directory_mtime(directory)
+
+    def directory_mtime(self, directory: str) -> int:
+        """When a name in a model directory last changed, in nanoseconds; 0 if there is none.
+
+        Raises:
+            CorruptFileError: It is something else, which FileStore does not follow.
+        """
         try:
-            mode = os.lstat(f"{self.root}/{directory}").st_mode
+            status = os.lstat(f"{self.root}/{directory}")
         except FileNotFoundError:
-            return
-        if not stat.S_ISDIR(mode):
+            return 0
+        if not stat.S_ISDIR(status.st_mode):
+            kind = _KINDS.get(stat.S_IFMT(status.st_mode), "a file")
             raise CorruptFileError(
-                f"{self.path(directory)} is {_KINDS.get(stat.S_IFMT(mode), 'a file')}, where the "
-                "directory of a model should be: move it away, FileStore does not follow it",
+                f"{self.path(directory)} is {kind}, where the directory of a model should be: "
+                "move it away, FileStore does not follow it",
                 path=self.path(directory),
             )
+        return status.st_mtime_ns
 
     def _not_a_file(self, name: str) -> CorruptFileError:
         path = self.path(name)

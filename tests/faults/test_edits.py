@@ -37,7 +37,8 @@ def test_an_edit_after_a_crash_is_never_overwritten(
         pending = copy(scratch / "before", Path(tempfile.mkdtemp(dir=scratch), "pending"))
         strace.kill_at(pending, scenario, point)
         log = FileStore(pending, read_only=True)._database.log
-        for operation in (log.operations(log.marks()) or []) if log.marks().pending else []:
+        entry = log.pending(log.marks()) if log.marks().pending else None
+        for operation in entry.operations if entry else []:
             root = copy(pending, Path(tempfile.mkdtemp(dir=scratch), "edited"))
             path = root / operation.path
             path.parent.mkdir(exist_ok=True)
