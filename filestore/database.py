@@ -19,7 +19,7 @@ from aiofiles.base import wrap
 
 from filestore.disk import layout
 from filestore.disk.files import Files, SyncError
-from filestore.disk.index import LinkIndex
+from filestore.disk.index import Index
 from filestore.disk.lock import WriterLock
 from filestore.disk.log import Log, Operation
 from filestore.disk.tails import Tails
@@ -59,8 +59,8 @@ class Database:
         self, root: str, *, read_only: bool, lock_timeout: float, durable: bool = False
     ) -> None:
         self.files = Files(root)
-        self.index = LinkIndex(self.files, in_memory=read_only)
         self.log = Log(self.files)
+        self.index = Index(self.files, self.log, in_memory=read_only)
         self.tails = Tails(self.files)
         self._identity = os.path.realpath(root)
         self._read_only = read_only

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from filestore.disk.documents import Document, Links, Point
     from filestore.disk.files import Files
-    from filestore.disk.index import LinkIndex
+    from filestore.disk.index import Index
     from filestore.disk.log import Log, Operation
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ class Snapshot:
         log: Its log.
     """
 
-    def __init__(self, files: Files, index: LinkIndex, log: Log) -> None:
+    def __init__(self, files: Files, index: Index, log: Log) -> None:
         self.files = files
         self._index = index
         self._log = log

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from filestore.disk.documents import Links, Point
     from filestore.disk.files import Files
-    from filestore.disk.index import LinkIndex
+    from filestore.disk.index import Index
     from filestore.disk.layout import Key
     from filestore.disk.log import Log
     from filestore.disk.tails import Tails
@@ -44,7 +44,7 @@ class Transaction(Snapshot):
     def __init__(
         self,
         files: Files,
-        index: LinkIndex,
+        index: Index,
         log: Log,
         tails: Tails,
         outer: Transaction | None = None,

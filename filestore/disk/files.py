@@ -26,6 +26,7 @@ _WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _APPEND = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _LISTING_TRIES = 5
 _CHUNK = 1 << 24
+_TIMES = 4
 
 _KINDS = {
     stat.S_IFDIR: "a directory",
@@ -48,6 +49,10 @@ class Fingerprint(NamedTuple):
     size: int
     mtime: int
     ctime: int
+
+
+def _fingerprint(status: os.stat_result) -> Fingerprint:
+    return Fingerprint(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 class Descriptor:
@@ -190,21 +195,46 @@ class Files:
                 series.setdefault(found[0], []).append(found[1])
         return series
 
-    def link_files(self, model: str) -> Iterator[tuple[str, Fingerprint]]:
-        """The uids of ``model`` that have a relationship index, with that file's fingerprint."""
+    def fingerprint(self, name: str) -> Fingerprint | None:
+        """The fingerprint of what is called ``name``, a link itself included; None for nothing."""
+        try:
+            self.check_directory(name)
+            status = os.lstat(f"{self.root}/{name}")
+        except (CorruptFileError, FileNotFoundError, NotADirectoryError):
+            return None
+        return _fingerprint(status)
+
+    def fingerprints(self, model: str) -> Iterator[tuple[str, Fingerprint]]:
+        """The names and fingerprints of all files of ``model``, unsorted, in bounded memory.
+
+        Raises:
+            CorruptFileError: The directory is something else.
+        """
         directory = layout.directory_of(model)
-        for name in self.names(model):
-            uid = layout.links_uid_of(name)
-            if uid is None:
-                continue
-            try:
-                status = os.lstat(f"{self.root}/{directory}/{name}")
-            except FileNotFoundError:
-                continue
-            yield (
-                uid,
-                Fingerprint(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns),
-            )
+        if not self.directory_mtime(directory):
+            return
+        with os.scandir(f"{self.root}/{directory}") as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    yield entry.name, _fingerprint(entry.stat(follow_symlinks=False))
+
+    def has_fine_times(self) -> bool:
+        """Tell whether a change always gives a file a time that it did not have when last seen.
+
+        Older kernels count in ticks of up to 10 ms, in which several changes have one time.
+        """
+        path = f"{self.root}/{layout.TEMPORARY}/times-{uuid4()}"
+        try:
+            self.make_runtime()
+            file = Descriptor(path, _WRITE)
+            os.unlink(path)
+            times = set()
+            for _ in range(_TIMES):
+                os.pwrite(file.number, b"x", 0)
+                times.add(os.fstat(file.number).st_mtime_ns)
+        except OSError:
+            return False
+        return len(times) == _TIMES
 
     def replace(
         self, name: str, data: bytes, *, sync: bool = False, temporary: str = "next"
