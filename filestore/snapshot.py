@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from filestore.disk.documents import Document, Links, Point
     from filestore.disk.files import Files
-    from filestore.disk.index import Index
+    from filestore.disk.index import Index, Progress
     from filestore.disk.log import Log, Operation
 
 T = TypeVar("T")
@@ -56,13 +56,13 @@ class Snapshot:
 
     Args:
         files: The data directory.
-        index: Its incoming links.
+        index: Its index.
         log: Its log.
     """
 
     def __init__(self, files: Files, index: Index, log: Log) -> None:
         self.files = files
-        self._index = index
+        self.index = index
         self._log = log
         self._caught_up = False
         self._staging = Staging()
@@ -199,7 +199,7 @@ class Snapshot:
         changed = self._staging.operations
         hits = {
             hit
-            for hit in self._index.incoming(key)
+            for hit in self.index.incoming(key)
             if hit[0].links not in changed and self.exists(hit[0])
         }
         for source in self._staging.linked.get(key, ()):
@@ -207,11 +207,23 @@ class Snapshot:
                 hits |= {(source, name) for name, keys in self.links(source).items() if key in keys}
         return sorted(hits)
 
-    def catch_up(self) -> None:
-        """Bring the index up to date, once for this snapshot. Takes time with the store's size."""
-        if not self._caught_up:
-            self._index.catch_up()
-            self._caught_up = True
+    def catch_up(self, *, limit: int | None = None, progress: Progress | None = None) -> bool:
+        """Bring the index up to date, once for this snapshot; see :meth:`Index.catch_up`.
+
+        Returns:
+            False if there is more to do than ``limit`` allows.
+        """
+        self._caught_up = self._caught_up or self.index.catch_up(limit=limit, progress=progress)
+        return self._caught_up
+
+    def changed(self, model: str) -> set[str]:
+        """Uids of the records of ``model`` about which the index does not know all yet.
+
+        These are the ones with changes that are not in the files, and what these link to.
+        """
+        linked = {key.uid for key in self._staging.linked if key.model == model}
+        touched = linked.union(self._staging.models.get(model, ()))
+        return {uid for uid in touched if self.exists(Key(model, uid))}
 
     # -- in between --------------------------------------------------------------------------------
 

@@ -54,19 +54,25 @@ ERRORS = {
 # A module imports from the rows below its own, never from its own row or from above.
 LAYERS = """
     store
+    finder
     primitives
     guids
-    graph  cascade  query  graphql  rows
+    graph  cascade  search  graphql  rows
+    query  ordering
+    lookups
     states
     schema
     series
     values
     forms
-    classes
+    classes  offloop
     database
     transaction
     snapshot
-    disk.manifest  disk.index  disk.lock  disk.log  disk.tails
+    disk.index
+    disk.learning
+    disk.manifest  disk.changes  disk.lock  disk.tails
+    disk.log  disk.indexfile  disk.kinds
     disk.files  disk.documents
     disk.layout
     errors

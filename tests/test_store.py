@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,8 @@ from filestore import (
     RecordNotFoundError,
     StoreFormatError,
     UnsupportedValueError,
-    query,
 )
-from filestore.disk.index import LinkIndex
+from filestore.disk import changes
 from tests.directories import by_hand, listing, records, to, write
 from tests.models import Cat, Food, Human, Kitten, Page
 from tests.test_read_only import read_everything
@@ -338,31 +338,31 @@ async def test_bulk_get_lets_others_run(store: FileStore) -> None:
     [
         lambda store, lisa: store.get(lisa),
         lambda store, lisa: store.get_state_by_uid(lisa.uid, Human),
-        lambda store, lisa: store.query("Cat", include_states=True),
+        lambda store, lisa: store.query("Human", True, queries.PropertyQuery(name="Lisa")),
+        lambda store, lisa: store.refresh(),
     ],
 )
+@pytest.mark.parametrize("inside", [True, False], ids=["in a transaction", "outside"])
 async def test_what_may_take_long_is_done_off_the_event_loop(
-    store: FileStore, monkeypatch: pytest.MonkeyPatch, read: Any
+    store: FileStore, monkeypatch: pytest.MonkeyPatch, read: Any, inside: bool
 ) -> None:
-    """Backrefs and queries: their work grows with the store. Not in a transaction, though."""
+    """Backrefs and queries: catching up after many changes takes time with their number."""
     lisa = await store.put(ref(Human(name="Lisa")))
     threads: list[Any] = []
+    look = changes.look
 
-    def noted(work: Any) -> Any:
-        def run(*arguments: Any, **keywords: Any) -> Any:
-            threads.append(threading.current_thread())
-            return work(*arguments, **keywords)
+    def noted(*arguments: Any, **keywords: Any) -> Any:
+        found = look(*arguments, **keywords)
+        threads.append(threading.current_thread())
+        return found._replace(effort=1001)
 
-        return run
-
-    monkeypatch.setattr(LinkIndex, "catch_up", noted(LinkIndex.catch_up))
-    monkeypatch.setattr(query, "run", noted(query.run))
-    await read(store, lisa)
-    assert len(threads) == 1
-    assert threads[0] is not threading.current_thread()
-    async with store.transaction():
+    monkeypatch.setattr(changes, "look", noted)
+    async with store.transaction() if inside else nullcontext():
         await read(store, lisa)
-    assert threads[1:] == [threading.current_thread()]
+    assert threads[-1] is not threading.current_thread()
+    monkeypatch.setattr(changes, "look", lambda *args, **kw: noted(*args, **kw)._replace(effort=9))
+    await store.get(lisa)
+    assert threads[-1] is threading.current_thread()
 
 
 @pytest.mark.parametrize("module", [queries, base_async])

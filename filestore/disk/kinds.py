@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
-_LONGEST = 256
-_EXACT = 1 << 53  # floats hold all integers up to this one
+LONGEST = 256
+EXACT = 1 << 53  # floats hold all integers up to this one
 
 
 class Kind(IntEnum):
@@ -29,18 +29,18 @@ def kept(value: Any) -> Value:
     """A JSON value as the index keeps it."""
     if type(value) is bool:
         return Kind.BOOLEAN, int(value)
-    if type(value) is int and -_EXACT <= value <= _EXACT:
+    if type(value) is int and -EXACT <= value <= EXACT:
         return Kind.INTEGER, value
     if type(value) is float:
         return Kind.REAL, value
-    if type(value) is str and len(value) <= _LONGEST:
+    if type(value) is str and len(value) <= LONGEST:
         return Kind.TEXT, value
     if type(value) in (dict, list):
         try:
             text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
         except orjson.JSONEncodeError:
             return Kind.UNKNOWN, ""  # an integer of more bits than orjson writes
-        if len(text) <= _LONGEST:
+        if len(text) <= LONGEST:
             return Kind.OTHER, text
     return Kind.UNKNOWN, ""
 
