@@ -238,8 +238,8 @@ class Clock:
     def fingerprint(self) -> Fingerprint:
         return Fingerprint(7, 42, self.changed, self.changed)
 
-    def fingerprints(self, model: str):
-        return [("aa.rels.json", self.fingerprint())] if model == "Cat" else []
+    def fingerprints(self, model: str, _):
+        return [("aa.rels.json", *self.fingerprint())] if model == "Cat" else []
 
 
 @pytest.fixture

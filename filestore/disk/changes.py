@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator
 
-    from filestore.disk.files import Files, Fingerprint
+    from filestore.disk.files import Files
     from filestore.disk.log import Log, Marks
 
 T = TypeVar("T")
@@ -125,13 +125,11 @@ def differing(files: Files, connection: sqlite3.Connection, model: str) -> Itera
             rows = connection.execute(
                 """SELECT name, inode, size, mtime, ctime FROM file
                 WHERE model = ? AND name IN (SELECT value FROM json_each(?))""",
-                (model, orjson.dumps([name for name, _ in batch]).decode()),
-            )
-            known = {name: fingerprint for name, *fingerprint in rows.fetchall()}
-            missing -= len(known)
-            for name, fingerprint in batch:
-                if known.get(name) != [*fingerprint]:
-                    yield model, name
+                (model, orjson.dumps([name for name, *_ in batch]).decode()),
+            ).fetchall()
+            missing -= len(rows)
+            for name, *_ in sorted(set(batch).difference(rows)):
+                yield model, name
         if _mtime(files, model) == before:
             break
     else:
@@ -139,23 +137,21 @@ def differing(files: Files, connection: sqlite3.Connection, model: str) -> Itera
     last = ""
     while missing:
         # Not listed is not deleted, so each is asked for.
-        rows = connection.execute(
+        following = connection.execute(
             "SELECT name FROM file WHERE model = ? AND name > ? ORDER BY name LIMIT ?",
             (model, last, BATCH),
         )
-        names = [name for (name,) in rows.fetchall()]
+        names = [name for (name,) in following.fetchall()]
         for name in names:
             if files.fingerprint(f"{layout.directory_of(model)}/{name}") is None:
                 yield model, name
         missing, last = len(names), names[-1] if names else ""
 
 
-def fingerprints(files: Files, model: str) -> Iterator[tuple[str, Fingerprint]]:
+def fingerprints(files: Files, model: str) -> Iterator[tuple[str, int, int, int, int]]:
     """The names and fingerprints of the files of a model that an index reads."""
     try:
-        for name, fingerprint in files.fingerprints(model):
-            if _is_indexed(name):
-                yield name, fingerprint
+        yield from files.fingerprints(model, _is_indexed)
     except (CorruptFileError, FileNotFoundError):
         return
 

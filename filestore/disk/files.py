@@ -18,7 +18,7 @@ from filestore.disk import layout
 from filestore.errors import CorruptFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # O_NONBLOCK: a FIFO called x.json must not block the open for ever.
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -49,10 +49,6 @@ class Fingerprint(NamedTuple):
     size: int
     mtime: int
     ctime: int
-
-
-def _fingerprint(status: os.stat_result) -> Fingerprint:
-    return Fingerprint(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 class Descriptor:
@@ -202,10 +198,16 @@ class Files:
             status = os.lstat(f"{self.root}/{name}")
         except (CorruptFileError, FileNotFoundError, NotADirectoryError):
             return None
-        return _fingerprint(status)
+        return Fingerprint(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
-    def fingerprints(self, model: str) -> Iterator[tuple[str, Fingerprint]]:
-        """The names and fingerprints of all files of ``model``, unsorted, in bounded memory.
+    def fingerprints(
+        self, model: str, wanted: Callable[[str], bool]
+    ) -> Iterator[tuple[str, int, int, int, int]]:
+        """The names of files of ``model`` with the four parts of their fingerprints, unsorted.
+
+        Args:
+            model: The model.
+            wanted: Tells which names are wanted.
 
         Raises:
             CorruptFileError: The directory is something else.
@@ -215,8 +217,18 @@ class Files:
             return
         with os.scandir(f"{self.root}/{directory}") as entries:
             for entry in entries:
-                with contextlib.suppress(FileNotFoundError):
-                    yield entry.name, _fingerprint(entry.stat(follow_symlinks=False))
+                if wanted(entry.name):
+                    try:
+                        status = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue
+                    yield (
+                        entry.name,
+                        status.st_ino,
+                        status.st_size,
+                        status.st_mtime_ns,
+                        status.st_ctime_ns,
+                    )
 
     def has_fine_times(self) -> bool:
         """Tell whether a change always gives a file a time that it did not have when last seen.

@@ -34,6 +34,7 @@ _SCHEMA = [
         inode INTEGER, size INTEGER, mtime INTEGER, ctime INTEGER, readable INTEGER,
         UNIQUE (model, name)
     )""",
+    "CREATE INDEX file_unreadable ON file (model) WHERE NOT readable",
     """CREATE TABLE link (
         uid TEXT, model TEXT, field TEXT, file INTEGER, PRIMARY KEY (uid, model, field, file)
     ) WITHOUT ROWID""",
