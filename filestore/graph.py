@@ -88,6 +88,11 @@ class GraphWriter:
             RecordExistsError: The uid is in use.
             FileStoreError: As for :meth:`write`.
         """
+        if not isinstance(state, StateModel):
+            raise UnsupportedValueError(
+                f"create takes a state, not a {type(state).__name__}: give the state itself, "
+                "without ref(…)"
+            )
         check_unused(self._transaction, uid)
         schema = ModelSchema.of(type(state))
         key = Key(schema.name, uid)

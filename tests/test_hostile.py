@@ -18,6 +18,7 @@ import pytest
 
 from filestore import FileStore
 from filestore.errors import (
+    CommitPendingError,
     CorruptFileError,
     MergeConflictError,
     RecordExistsError,
@@ -355,6 +356,25 @@ async def test_a_file_where_a_model_directory_should_be(attacked, root):
     assert error.path == root / "Chest"
     assert (root / "Chest").read_text() == "mine"
     await others_are_well(attacked, linked=True)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("../mine")])
+async def test_a_temporary_that_is_no_file(attacked, root, make):
+    """It blocks nothing, nothing is written through it, and once it is gone all is well."""
+    temporary, mine = root / ".filestore/tmp/next", root / ".filestore/mine"
+    temporary.parent.mkdir(parents=True, exist_ok=True)
+    mine.write_text("mine")
+    make(temporary)
+    error = await raised(attacked.create(Food(name="milk"), "milk"))
+    assert isinstance(error, CommitPendingError)
+    assert str(temporary) in str(error)
+    assert mine.read_text() == "mine"
+    if temporary.is_dir():
+        temporary.rmdir()
+    else:
+        temporary.unlink()
+    await attacked.create(Food(name="tea"), "tea")
+    assert (await attacked.get(to(attacked, Food, "milk"))).state.name == "milk"
 
 
 # -- what belongs to somebody else -----------------------------------------------------------------

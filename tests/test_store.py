@@ -50,6 +50,12 @@ async def test_root_is_a_text_or_a_path(tmp_path: Path, kind: Any, keyword: bool
     assert (tmp_path / "some" / "data" / "Food" / f"{uid}.json").is_file()
 
 
+async def test_a_lock_timeout_may_be_a_text(data: Path) -> None:
+    store = FileStore(data, lock_timeout="5")  # type: ignore[arg-type]
+    assert store.lock_timeout == 5.0
+    assert (await store.put(ref(Food(name="Fish")))).uid
+
+
 async def test_a_relative_root_stays_where_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +205,15 @@ async def test_create_refuses_a_uid_in_use(store: FileStore, data: Path, model: 
         await store.create(model(name="Milk"), uid="x")
     assert (caught.value.model, caught.value.uid) == ("Food", "x")
     assert records(data) == before
+
+
+@pytest.mark.parametrize("state", [None, "Cat", Cat, ref(Cat(name="Tom"))])
+async def test_create_takes_a_state_and_nothing_else(
+    store: FileStore, data: Path, state: Any
+) -> None:
+    with pytest.raises(UnsupportedValueError, match=r"create takes a state, not a .*: give"):
+        await store.create(state, "tom")
+    assert sorted(path.name for path in data.iterdir() if path.is_dir()) == [".filestore"]
 
 
 async def test_create_can_use_a_uid_again(store: FileStore, data: Path) -> None:
