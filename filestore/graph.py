@@ -95,11 +95,7 @@ class GraphWriter:
             )
         check_unused(self._transaction, uid)
         schema = ModelSchema.of(type(state))
-        key = Key(schema.name, uid)
-        remains = (key.links, *(key.series(name) for name in schema.dynamics))
-        if any(self._transaction.read(name) is not None for name in remains):
-            # A record whose properties were deleted by hand must not leave the rest to this one.
-            self._transaction.delete(key)
+        key = self._cleared(Key(schema.name, uid), schema)
         self._schedule(key, state, schema, Ref(state=state), new=True)
         self._write_pending("PUT")
         return key
@@ -143,7 +139,7 @@ class GraphWriter:
             if known:
                 return known[0]
             schema = ModelSchema.of(type(ref.state))
-            key = self.new_key(schema.name)
+            key = self.new_key(schema)
             self._schedule(key, ref.state, schema, ref, new=True)
             return key
         key = locate_ref(self._transaction, ref, self._store_uid, where, type(ref.state))
@@ -153,16 +149,25 @@ class GraphWriter:
             self._schedule(key, ref.state, schema, ref, new=False)
         return key
 
-    def new_key(self, model: str) -> Key:
+    def new_key(self, schema: ModelSchema) -> Key:
         """The address of a new record of a model.
 
         Raises:
             FileStoreError: The uid that ``new_uid`` made is in use, or no safe file name.
         """
-        uid = self._new_uid()
-        # A random uid is unused; one that a caller's factory makes may be in use by any model.
-        check_unused(self._transaction, uid, (model,) if self._new_uid is layout.new_uid else None)
-        return Key(model, uid)
+        key = Key(schema.name, self._new_uid())
+        if self._new_uid is layout.new_uid:  # random, so no other model has it either
+            check_unused(self._transaction, key.uid, (key.model,))
+            return key
+        check_unused(self._transaction, key.uid)
+        return self._cleared(key, schema)
+
+    def _cleared(self, key: Key, schema: ModelSchema) -> Key:
+        """Stage the removal of what a record whose properties were deleted by hand left behind."""
+        remains = (key.links, *(key.series(name) for name in schema.dynamics))
+        if any(self._transaction.read(name) is not None for name in remains):
+            self._transaction.delete(key)
+        return key
 
     def _schedule(
         self, key: Key, state: StateModel, schema: ModelSchema, ref: Ref, *, new: bool

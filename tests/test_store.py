@@ -242,6 +242,24 @@ async def test_uid_factory_makes_the_uids(data: Path) -> None:
     assert await store.create_model(Food, {}, {}) == "n4"
 
 
+@pytest.mark.parametrize("how", ["put", "create", "create_model"])
+async def test_a_new_record_takes_nothing_over_from_one_that_was_deleted_by_hand(
+    data: Path, how: str
+) -> None:
+    store = FileStore(data, uid_factory=lambda: "tom")
+    await FileStore(data).create(Food(name="Fish"), "fish")
+    await store.put(ref(Cat(name="Tom", weight=WEIGHT, likes=[to(store, Food, "fish")])))
+    (data / "Cat" / "tom.json").unlink()
+    if how == "put":
+        await store.put(ref(Cat(name="New")))
+    elif how == "create":
+        await store.create(Cat(name="New"), "tom")
+    else:
+        await store.create_model(Cat, {"name": "New"}, {})
+    state = (await store.get(to(store, Cat, "tom"))).state
+    assert (state.name, state.weight, state.likes) == ("New", None, None)
+
+
 async def test_uid_factory_must_make_new_safe_names(data: Path) -> None:
     store = FileStore(data, uid_factory=lambda: "same")
     await store.put(ref(Food(name="Fish")))
