@@ -85,18 +85,13 @@ class GraphWriter:
         """Stage a new record under a chosen uid, and all that is related to it.
 
         Raises:
-            RecordExistsError: The uid is in use.
-            FileStoreError: As for :meth:`write`.
+            FileStoreError: The uid is in use; or as for :meth:`write`.
         """
         if not isinstance(state, StateModel):
-            raise UnsupportedValueError(
-                f"create takes a state, not a {type(state).__name__}: give the state itself, "
-                "without ref(…)"
-            )
-        check_unused(self._transaction, uid)
+            kind = type(state).__name__
+            raise UnsupportedValueError(f"create takes a state, not a {kind}: leave out ref(…)")
         schema = ModelSchema.of(type(state))
-        key = self._cleared(Key(schema.name, uid), schema)
-        self._schedule(key, state, schema, Ref(state=state), new=True)
+        self._schedule(key := self._unused(uid, schema), state, schema, Ref(state=state), new=True)
         self._write_pending("PUT")
         return key
 
@@ -155,17 +150,15 @@ class GraphWriter:
         Raises:
             FileStoreError: The uid that ``new_uid`` made is in use, or no safe file name.
         """
-        key = Key(schema.name, self._new_uid())
-        if self._new_uid is layout.new_uid:  # random, so no other model has it either
-            check_unused(self._transaction, key.uid, (key.model,))
-            return key
-        check_unused(self._transaction, key.uid)
-        return self._cleared(key, schema)
+        return self._unused(self._new_uid(), schema, random=self._new_uid is layout.new_uid)
 
-    def _cleared(self, key: Key, schema: ModelSchema) -> Key:
-        """Stage the removal of what a record whose properties were deleted by hand left behind."""
-        remains = (key.links, *(key.series(name) for name in schema.dynamics))
+    def _unused(self, uid: str, schema: ModelSchema, *, random: bool = False) -> Key:
+        """The address of a new record under a uid that must not be in use."""
+        check_unused(self._transaction, uid, (schema.name,) if random else None)
+        key = Key(schema.name, uid)
+        remains = () if random else (key.links, *map(key.series, schema.dynamics))
         if any(self._transaction.read(name) is not None for name in remains):
+            # A record whose properties were deleted by hand must not leave the rest to this one.
             self._transaction.delete(key)
         return key
 

@@ -10,11 +10,13 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
 import pytest
+from constelite.models import Dynamic, TimePoint, ref
 
 from filestore import FileStore
 from filestore.errors import (
@@ -365,7 +367,7 @@ async def test_a_temporary_that_is_no_file(attacked, root, make):
     temporary.parent.mkdir(parents=True, exist_ok=True)
     mine.write_text("mine")
     make(temporary)
-    error = await raised(attacked.create(Food(name="milk"), "milk"))
+    error = await raised(attacked.create(Food(name="cocoa"), "cocoa"))
     assert isinstance(error, CommitPendingError)
     assert str(temporary) in str(error)
     assert mine.read_text() == "mine"
@@ -374,7 +376,25 @@ async def test_a_temporary_that_is_no_file(attacked, root, make):
     else:
         temporary.unlink()
     await attacked.create(Food(name="tea"), "tea")
-    assert (await attacked.get(to(attacked, Food, "milk"))).state.name == "milk"
+    assert (await attacked.get(to(attacked, Food, "cocoa"))).state.name == "cocoa"
+
+
+@pytest.mark.parametrize("name", [".filestore", ".filestore/tmp", ".filestore/tails"])
+async def test_runtime_state_that_becomes_a_link_while_the_store_is_open(attacked, root, name):
+    store, outside = attacked, root.parent / "outside"
+    outside.mkdir()
+    await store.put(ref(Food(name="first")))
+    shutil.rmtree(root / name, ignore_errors=True)
+    (root / name).symlink_to(outside)
+    series = Dynamic[float](
+        points=[TimePoint[float](timestamp=float(n), value=0.5) for n in range(3000)]
+    )
+    with suppress(CorruptFileError, CommitPendingError):  # or it needs nothing from there
+        await store.create(Cat(name="new", weight=series), "new")
+    assert list(outside.iterdir()) == []
+    (root / name).unlink()
+    await store.put(ref(Food(name="second")))
+    assert (await store.get(to(store, Cat, "snowball"))).state.name == "snowball"
 
 
 # -- what belongs to somebody else -----------------------------------------------------------------

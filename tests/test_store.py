@@ -211,7 +211,9 @@ async def test_create_refuses_a_uid_in_use(store: FileStore, data: Path, model: 
 async def test_create_takes_a_state_and_nothing_else(
     store: FileStore, data: Path, state: Any
 ) -> None:
-    with pytest.raises(UnsupportedValueError, match=r"create takes a state, not a .*: give"):
+    with pytest.raises(
+        UnsupportedValueError, match=r"create takes a state, not a .*: leave out ref"
+    ):
         await store.create(state, "tom")
     assert sorted(path.name for path in data.iterdir() if path.is_dir()) == [".filestore"]
 

@@ -280,6 +280,7 @@ class Files:
                 file.write("*\n")
 
     def _write_temporary(self, name: str, data: bytes, *, sync: bool) -> str:
+        self.check_directory(f"{layout.TEMPORARY}/{name}")
         path = f"{self.root}/{layout.TEMPORARY}/{name}"
         try:
             file = Descriptor(path, _WRITE)
@@ -295,24 +296,25 @@ class Files:
         return path
 
     def check_directory(self, name: str) -> None:
-        """Make sure that the directory of file ``name`` is a real one, or not there yet.
+        """Make sure that the directories that file ``name`` is in are real ones, or not there yet.
 
         Raises:
-            CorruptFileError: It is something else, which FileStore does not follow.
+            CorruptFileError: One is something else, which FileStore does not follow.
         """
-        directory, slash, _ = name.partition("/")
-        if not slash:
-            return
-        try:
-            mode = os.lstat(f"{self.root}/{directory}").st_mode
-        except FileNotFoundError:
-            return
-        if not stat.S_ISDIR(mode):
-            raise CorruptFileError(
-                f"{self.path(directory)} is {_KINDS.get(stat.S_IFMT(mode), 'a file')}, where the "
-                "directory of a model should be: move it away, FileStore does not follow it",
-                path=self.path(directory),
-            )
+        end = name.find("/")
+        while end >= 0:
+            directory = name[:end]
+            try:
+                mode = os.lstat(f"{self.root}/{directory}").st_mode
+            except FileNotFoundError:
+                return
+            if not stat.S_ISDIR(mode):
+                raise CorruptFileError(
+                    f"{self.path(directory)} is {_KINDS.get(stat.S_IFMT(mode), 'a file')}, where a "
+                    "directory should be: move it away, FileStore does not follow it",
+                    path=self.path(directory),
+                )
+            end = name.find("/", end + 1)
 
     def _not_a_file(self, name: str) -> CorruptFileError:
         path = self.path(name)

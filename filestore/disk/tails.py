@@ -16,6 +16,7 @@ import orjson
 
 from filestore.disk import layout
 from filestore.disk.files import Descriptor
+from filestore.errors import CorruptFileError
 
 if TYPE_CHECKING:
     from filestore.disk.files import Files
@@ -46,7 +47,7 @@ class Tails:
     """
 
     def __init__(self, files: Files) -> None:
-        self._root = files.root
+        self._files = files
 
     def read(self, path: str) -> Tail | None:
         """The end of the series in file ``path``, or None if it is short or not known."""
@@ -66,17 +67,19 @@ class Tails:
         if fingerprint is None or fingerprint[1] < _LONG or latest == float("inf"):
             return
         # The note is a hint: a disk without room for it costs time later, nothing else.
-        with contextlib.suppress(OSError):
-            os.makedirs(f"{self._root}/{layout.TAILS}", exist_ok=True)
+        with contextlib.suppress(OSError, CorruptFileError):
+            self._files.check_directory(f"{layout.TAILS}/")
+            os.makedirs(f"{self._files.root}/{layout.TAILS}", exist_ok=True)
             note = Descriptor(self._note(path), _WRITE)
             os.write(note.number, orjson.dumps([fingerprint, latest]))
 
     def _note(self, path: str) -> str:
-        return f"{self._root}/{layout.TAILS}/{blake2b(path.encode(), digest_size=16).hexdigest()}"
+        name = blake2b(path.encode(), digest_size=16).hexdigest()
+        return f"{self._files.root}/{layout.TAILS}/{name}"
 
     def _fingerprint(self, path: str) -> list[int] | None:
         try:
-            status = os.lstat(f"{self._root}/{path}")
+            status = os.lstat(f"{self._files.root}/{path}")
         except OSError:
             return None
         return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
