@@ -21,6 +21,7 @@ from tests.faults.test_kill import after, points_of, scratch  # noqa: F401 (a fi
 EDIT = b'{\n  "name": "edited by hand"\n}\n'
 
 
+@pytest.mark.privileged
 @pytest.mark.parametrize("name", ["patch series and links", "overwrite", "delete with cascade"])
 def test_an_edit_after_a_crash_is_never_overwritten(
     name: str,
