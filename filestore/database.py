@@ -256,7 +256,7 @@ class Database:
 
     def _keep(self, operation: Operation, number: int) -> None:
         """Keep aside what a commit would have written to a file that was edited since."""
-        kept = f"{layout.CONFLICTS}/{number}-{operation.path.replace('/', '-')}"
+        kept = f"{layout.CONFLICTS}/{number}/{operation.path}"
         if operation.content is not None:
             self.files.replace(kept, operation.content)
         logger.warning(

@@ -75,7 +75,7 @@ class PrimitiveStore(AsyncBaseStore):
         """Write a new record without relationships; returns its uid."""
         schema = ModelSchema.of(model_type)
         async with self._unit() as transaction:
-            key = self._writer(transaction).new_key(schema.name)
+            key = self._writer(transaction).new_key(schema)
             guids.touch(self, transaction, key.uid)
             self._write_statics(transaction, key, schema, static_props, new=True)
             self._write_series(transaction, key, schema, dynamic_props, extend=False)

@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 # A record that is written all the time is read again for at most this long, in seconds.
 _PATIENCE = 10.0
+# How often its files are fetched before they are read one by one again.
+_FETCHES = 20
 
 
 class Staging:
@@ -66,12 +68,17 @@ class Snapshot:
         self._log = log
         self._caught_up = False
         self._staging = Staging()
+        self._asked: dict[str, None] = {}  # the files read since `consistent` began
+        self._held: dict[str, bytes | None] = {}  # what it holds of them
         self._renew()
 
     # -- one file, one record ----------------------------------------------------------------------
 
     def read(self, name: str) -> bytes | None:
         """The bytes of one file, or None if there is none."""
+        if name in self._held:
+            return self._held[name]
+        self._asked[name] = None
         data = self.files.read(name)
         operation = self._staging.operations.get(name)
         return data if operation is None else operation.redo(data)
@@ -117,20 +124,27 @@ class Snapshot:
 
         Args:
             key: The record.
-            read: Reads them; called again if a commit touched the record meanwhile.
+            read: Reads them; called again if a commit touched the record meanwhile. From the second
+                time on its files are fetched beforehand, all at once: that takes much less time
+                than to read what they say, so a writer can hardly come in between for ever.
 
         Raises:
             LockTimeoutError: The record changes faster than it can be read.
             Exception: What ``read`` raises.
         """
         deadline = time.monotonic() + _PATIENCE
+        self._asked = {}
         while True:
             error: Exception | None = None
+            whole = self._fetch_again(key)
             try:
                 result = read()
             except (FileStoreError, OSError) as raised:
                 error = raised
-            if not self._is_touched(key):
+            finally:
+                whole = whole and self._asked_of(key) == self._held.keys()
+                self._held = {}
+            if whole or not self._is_touched(key):
                 if error is not None:
                     raise error
                 return result
@@ -142,6 +156,24 @@ class Snapshot:
                     uid=key.uid,
                 )
             self._renew()
+
+    def _fetch_again(self, key: Key) -> bool:
+        """Fetch the files of a record that were read before; tell if one commit left them all."""
+        names = self._asked_of(key)
+        for _ in range(_FETCHES if names else 0):
+            try:
+                held = {name: self.read(name) for name in names}
+            except (FileStoreError, OSError):
+                break  # the next read says it of the right file
+            if not self._is_touched(key):
+                self._held, self._asked = held, dict.fromkeys(held)
+                return True
+            self._renew()
+        self._asked = {}
+        return False
+
+    def _asked_of(self, key: Key) -> set[str]:
+        return {name for name in self._asked if name.startswith(f"{key.link}.")}
 
     # -- many records ------------------------------------------------------------------------------
 

@@ -98,7 +98,7 @@ class FileStore(FinderStore):
             graphql_schema_manager=SchemaManager(published_classes),
         )
         self._database = Database(
-            path, read_only=read_only, lock_timeout=lock_timeout, durable=durable
+            path, read_only=read_only, lock_timeout=self.lock_timeout, durable=durable
         )
         self._reader = StateReader(self.uid, self.name)
 

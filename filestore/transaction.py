@@ -191,6 +191,7 @@ class Transaction(Snapshot):
         for name, (before, staged) in self._undo.items():
             if operations.get(name) is not staged:
                 continue  # another task of the same unit has written it since
+            self.latest.pop(name, None)  # found out again by reading, if need be
             if before is None:
                 del operations[name]
             else:

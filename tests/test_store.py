@@ -50,6 +50,12 @@ async def test_root_is_a_text_or_a_path(tmp_path: Path, kind: Any, keyword: bool
     assert (tmp_path / "some" / "data" / "Food" / f"{uid}.json").is_file()
 
 
+async def test_a_lock_timeout_may_be_a_text(data: Path) -> None:
+    store = FileStore(data, lock_timeout="5")  # type: ignore[arg-type]
+    assert store.lock_timeout == 5.0
+    assert (await store.put(ref(Food(name="Fish")))).uid
+
+
 async def test_a_relative_root_stays_where_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,6 +207,17 @@ async def test_create_refuses_a_uid_in_use(store: FileStore, data: Path, model: 
     assert records(data) == before
 
 
+@pytest.mark.parametrize("state", [None, "Cat", Cat, ref(Cat(name="Tom"))])
+async def test_create_takes_a_state_and_nothing_else(
+    store: FileStore, data: Path, state: Any
+) -> None:
+    with pytest.raises(
+        UnsupportedValueError, match=r"create takes a state, not a .*: leave out ref"
+    ):
+        await store.create(state, "tom")
+    assert sorted(path.name for path in data.iterdir() if path.is_dir()) == [".filestore"]
+
+
 async def test_create_can_use_a_uid_again(store: FileStore, data: Path) -> None:
     first = await store.create(Cat(name="Tom", weight=WEIGHT, likes=[ref(Food())]), uid="x")
     await store.delete(first)
@@ -225,6 +242,24 @@ async def test_uid_factory_makes_the_uids(data: Path) -> None:
     assert put.uid == "n1"
     assert [kitten.uid for kitten in (await store.get(put)).state.kittens] == ["n2", "n3"]
     assert await store.create_model(Food, {}, {}) == "n4"
+
+
+@pytest.mark.parametrize("how", ["put", "create", "create_model"])
+async def test_a_new_record_takes_nothing_over_from_one_that_was_deleted_by_hand(
+    data: Path, how: str
+) -> None:
+    store = FileStore(data, uid_factory=lambda: "tom")
+    await FileStore(data).create(Food(name="Fish"), "fish")
+    await store.put(ref(Cat(name="Tom", weight=WEIGHT, likes=[to(store, Food, "fish")])))
+    (data / "Cat" / "tom.json").unlink()
+    if how == "put":
+        await store.put(ref(Cat(name="New")))
+    elif how == "create":
+        await store.create(Cat(name="New"), "tom")
+    else:
+        await store.create_model(Cat, {"name": "New"}, {})
+    state = (await store.get(to(store, Cat, "tom"))).state
+    assert (state.name, state.weight, state.likes) == ("New", None, None)
 
 
 async def test_uid_factory_must_make_new_safe_names(data: Path) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # O_NONBLOCK: a FIFO called x.json must not block the open for ever.
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _APPEND = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _LISTING_TRIES = 5
 _CHUNK = 1 << 24
@@ -322,6 +322,7 @@ class Files:
                 file.write("*\n")
 
     def _write_temporary(self, name: str, data: bytes, *, sync: bool) -> str:
+        self.check_directory(f"{layout.TEMPORARY}/{name}")
         path = f"{self.root}/{layout.TEMPORARY}/{name}"
         try:
             file = Descriptor(path, _WRITE)
@@ -337,17 +338,17 @@ class Files:
         return path
 
     def check_directory(self, name: str) -> None:
-        """Make sure that the directory of file ``name`` is a real one, or not there yet.
+        """Make sure that the directories that file ``name`` is in are real ones, or not there yet.
 
         Raises:
-            CorruptFileError: It is something else, which FileStore does not follow.
+            CorruptFileError: One is something else, which FileStore does not follow.
         """
-        directory, slash, _ = name.partition("/")
-        if slash:
-            self.directory_mtime(directory)
+        end = name.find("/")
+        while end >= 0 and self.directory_mtime(name[:end]):
+            end = name.find("/", end + 1)
 
     def directory_mtime(self, directory: str) -> int:
-        """When a name in a model directory last changed, in nanoseconds; 0 if there is none.
+        """When a name in a directory last changed, in nanoseconds; 0 if there is none.
 
         Raises:
             CorruptFileError: It is something else, which FileStore does not follow.
@@ -359,7 +360,7 @@ class Files:
         if not stat.S_ISDIR(status.st_mode):
             kind = _KINDS.get(stat.S_IFMT(status.st_mode), "a file")
             raise CorruptFileError(
-                f"{self.path(directory)} is {kind}, where the directory of a model should be: "
+                f"{self.path(directory)} is {kind}, where a directory should be: "
                 "move it away, FileStore does not follow it",
                 path=self.path(directory),
             )

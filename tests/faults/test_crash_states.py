@@ -34,6 +34,8 @@ SEQUENCES = [
     ["put", "patch series and links"],
     ["overwrite", "delete with cascade"],
     ["put a graph of 12", "patch series and links", "delete with cascade"],
+    ["put a graph of 12", "overwrite", "patch series and links"],
+    ["patch series and links", "overwrite", "delete with cascade"],
 ]
 
 

@@ -284,8 +284,8 @@ class Race:
         for owner, name in [
             (files, "read"),
             (log, "marks"),
-            (log, "operations"),
-            (log, "touched"),
+            (log, "pending"),
+            (log, "entries"),
         ]:
             setattr(owner, name, hooked(getattr(owner, name)))
         advance()
