@@ -57,6 +57,7 @@ LAYERS = """
     primitives
     guids
     graph  cascade  query  graphql  rows
+    refs
     states
     schema
     series

@@ -148,6 +148,7 @@ class Log:
         self._reader: Descriptor | None = None
         self._writer: Descriptor | None = None
         self._last_read: tuple[Marks, list[Operation]] | None = None
+        self._last_header: tuple[bytes, Marks] = (b"", NO_LOG)
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -160,7 +161,7 @@ class Log:
                 descriptor = self._reader = Descriptor(self._path, _READ)
             except (FileNotFoundError, NotADirectoryError):
                 return NO_LOG
-        return _read_header(descriptor)
+        return self._read_header(descriptor)
 
     def operations(self, marks: Marks) -> list[Operation] | None:
         """The operations of the entry that ``marks`` say is pending.
@@ -206,7 +207,7 @@ class Log:
             The marks as they will be once it is committed.
         """
         self.open()
-        marks = _read_header(self._file)
+        marks = self._read_header(self._file)
         if marks is NO_LOG:
             marks = self.cut(time.time_ns())
         elif marks.applied_end > _LONG:
@@ -267,6 +268,14 @@ class Log:
             written = os.pwrite(self._file.number, view, offset)
             view, offset = view[written:], offset + written
 
+    def _read_header(self, descriptor: Descriptor) -> Marks:
+        header = os.pread(descriptor.number, _HEADER.size, 0)
+        known, marks = self._last_header
+        if header != known:
+            marks = _parse_header(header)
+            self._last_header = header, marks
+        return marks
+
     def _entries(self, number: int, start: int, marks: Marks) -> list[list[Operation]] | None:
         """The operations of the entries after ``number``, up to the one that ``marks`` name."""
         descriptor, end = self._reader, marks.committed_end
@@ -312,8 +321,7 @@ def _checksum(number: int, payload: bytes) -> int:
     return zlib.crc32(payload, zlib.crc32(_CHECKED.pack(number, len(payload))))
 
 
-def _read_header(descriptor: Descriptor) -> Marks:
-    header = os.pread(descriptor.number, _HEADER.size, 0)
+def _parse_header(header: bytes) -> Marks:
     if len(header) != _HEADER.size:
         return NO_LOG
     magic, *numbers = _HEADER.unpack(header)
