@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import orjson
 from constelite.models import Ref, StateModel
 
-from filestore.classes import class_named, is_a
+from filestore.classes import class_named, is_a, is_instance
 from filestore.disk import layout
 from filestore.disk.layout import Key
 from filestore.errors import (
@@ -114,7 +114,7 @@ class GraphWriter:
 
     def _resolve(self, ref: Any, where: str) -> Key:
         """The record of a ref; a state it carries is scheduled to be written."""
-        if not isinstance(ref, Ref):
+        if not is_instance(ref, Ref):
             raise UnsupportedValueError(
                 f"{where} is a {type(ref).__name__}, not a ref: wrap the state in ref(…)"
             )
@@ -125,7 +125,7 @@ class GraphWriter:
             )
         if ref.state is None:
             return locate_ref(self._transaction, ref, self._store_uid, where)
-        if not isinstance(ref.state, StateModel):
+        if not is_instance(ref.state, StateModel):
             raise ModelMismatchError(
                 f"{where} holds a {type(ref.state).__name__}, which is no StateModel"
             )
@@ -204,7 +204,7 @@ class GraphWriter:
         return list(targets)
 
     def _resolve_target(self, relation: Relation, where: str, ref: Ref, old: Container[Key]) -> Key:
-        if isinstance(ref, Ref) and ref.state is None and ref.record is not None:
+        if is_instance(ref, Ref) and ref.state is None and ref.record is not None:
             # What is linked already may stay, even a link to nowhere that a person has to repair.
             named = Key(ref.state_model_name or "", ref.uid)
             if named in old and ref.store_uid == self._store_uid:

@@ -15,11 +15,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 
 from filestore.disk import layout
+from filestore.disk.files import Descriptor
 
 if TYPE_CHECKING:
     from filestore.disk.files import Files
 
 _LONG = 64 << 10
+# All notes have one length: ext4 flushes a file that was truncated as soon as it is closed.
+_NOTE_BYTES = 160
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Tail(NamedTuple):
@@ -64,8 +68,9 @@ class Tails:
         # The note is a hint: a disk without room for it costs time later, nothing else.
         with contextlib.suppress(OSError):
             os.makedirs(f"{self._root}/{layout.TAILS}", exist_ok=True)
-            with open(self._note(path), "wb") as file:
-                file.write(orjson.dumps([fingerprint, latest]))
+            file = Descriptor(self._note(path), _WRITE)
+            os.pwrite(file.number, orjson.dumps([fingerprint, latest]).ljust(_NOTE_BYTES), 0)
+            file.close()
 
     def _note(self, path: str) -> str:
         return f"{self._root}/{layout.TAILS}/{blake2b(path.encode(), digest_size=16).hexdigest()}"
