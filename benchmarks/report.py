@@ -51,8 +51,10 @@ def write(samples: Samples, effort: Effort, page: Path) -> None:
             }
             for name in names
         }
-        (pictures / file).write_text(plots.ratio_bars(bars), "utf-8")
-        shown.append(f"![{group}: FileStore's time as a part of the others'](performance/{file})")
+        if any(bars.values()):
+            (pictures / file).write_text(plots.ratio_bars(bars), "utf-8")
+            caption = f"{group}: FileStore's time as a part of the others'"
+            shown.append(f"![{caption}](performance/{file})")
     for name in (PUT, GET, FIND):
         file = f"{name.split(',')[0].replace(' ', '-')}-by-size.svg"
         lines = {
@@ -60,8 +62,9 @@ def write(samples: Samples, effort: Effort, page: Path) -> None:
             for title in TITLES
             if len(points := _by_size(samples, name, title, effort.sizes)) > 1
         }
-        (pictures / file).write_text(plots.size_lines(name, lines), "utf-8")
-        shown.append(f"![{name}, against the number of records](performance/{file})")
+        if lines:
+            (pictures / file).write_text(plots.size_lines(name, lines), "utf-8")
+            shown.append(f"![{name}, against the number of records](performance/{file})")
     middle = "\n\n".join(["", _machine(effort), tables(samples, effort).strip(), *shown, ""])
     text = page.read_text("utf-8")
     before, _, rest = text.partition(_BEGIN)

@@ -49,8 +49,8 @@ class Effort(NamedTuple):
         bulk: How many records are put in one transaction.
     """
 
-    rounds: int = 7
-    seconds: float = 1.0
+    rounds: int = 5
+    seconds: float = 0.7
     sizes: tuple[int, ...] = (SMALL, 10_000, 100_000)
     bulk: int = 10_000
 
