@@ -41,19 +41,19 @@ test: ready
 torture: ready
 	@$(BIN)/python -m pytest --torture tests/faults
 
-# Further arguments of the benchmark.
+# Further arguments of the benchmark, and whether the page about it is written.
 BENCH :=
+REPORT :=
 
-bench: $(VENV)/bench
-	@$(BIN)/python -m benchmarks $(BENCH)
+# The stores to compare with are installed at the first run; nothing else needs them.
+bench: ready
+	@test -e $(VENV)/bench || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $(VENV)/bench
+	@$(BIN)/python -m benchmarks $(BENCH) $(REPORT)
 
-bench-report: BENCH += --report
+bench-report: REPORT := --report
 bench-report: bench
-
-# The stores to compare with; nothing else needs them.
-$(VENV)/bench: ready
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
-	@touch $@
 
 check: lint types coverage
 
