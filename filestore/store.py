@@ -8,12 +8,17 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
 
-from filestore import cascade, graph, guids
+from filestore import cascade, graph, guids, refs
 from filestore.classes import published_classes
 from filestore.database import Database
 from filestore.disk import layout
 from filestore.disk.manifest import open_directory
-from filestore.errors import FileStoreError, RecordNotFoundError, StoreFormatError
+from filestore.errors import (
+    FileStoreError,
+    ModelMismatchError,
+    RecordNotFoundError,
+    StoreFormatError,
+)
 from filestore.finder import FinderStore
 from filestore.graphql import SchemaManager
 from filestore.rows import refs_from
@@ -205,7 +210,7 @@ class FileStore(FinderStore):
         self._validate_method("DELETE")
         ref = await guids.located(self, ref)
         async with self._unit() as transaction:
-            key = graph.locate_ref(transaction, ref, self.uid)
+            key = refs.locate_ref(transaction, ref, self.uid)
             await self._catch_up(transaction)
             for gone in cascade.delete_record(transaction, key):
                 guids.touch(self, transaction, gone.uid)
@@ -269,6 +274,13 @@ class FileStore(FinderStore):
 
     async def _get(self, view: Snapshot, ref: Ref) -> Ref:
         ref = await guids.located(self, ref)
-        key = graph.locate_ref(view, ref, self.uid)
-        state = await self._read(view, key)
+        key, state = await self._find(view, ref)
         return await guids.attach(self, self._reader.ref(key, state))
+
+    async def _find(self, view: Snapshot, ref: Ref) -> tuple[Key, StateModel]:
+        usual = refs.usual_key(ref, self.uid)
+        if usual is not None:  # opening the file tells whether it is there
+            with suppress(RecordNotFoundError, ModelMismatchError):
+                return usual, await self._read(view, usual)
+        key = refs.locate_ref(view, ref, self.uid)
+        return key, await self._read(view, key)
