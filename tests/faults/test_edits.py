@@ -34,7 +34,7 @@ def test_an_edit_after_a_crash_is_never_overwritten(
     scenario = WRITES[name]
     before, wanted = contents(scratch / "before"), after(scratch, scenario)
     recorded = points_of(scratch, scenario, tmp_path / "log", scratch / "before")
-    calls = ("openat", "rename", "unlink")
+    calls = ("rename", "unlink")
     changes = [point for point in recorded if point.call in calls and not point.derived]
     tried = 0
     for point in sampled(changes, 8):
