@@ -24,6 +24,7 @@ PUBLIC = [
     "FileStore",
     "FileStoreError",
     "ForeignRefError",
+    "GitError",
     "InvalidUidError",
     "LockTimeoutError",
     "MergeConflictError",
@@ -40,6 +41,7 @@ ERRORS = {
     "CorruptFileError": ValueError,
     "FileStoreError": Exception,
     "ForeignRefError": ValueError,
+    "GitError": filestore.FileStoreError,
     "InvalidUidError": ValueError,
     "LockTimeoutError": TimeoutError,
     "MergeConflictError": filestore.CorruptFileError,
@@ -63,11 +65,13 @@ LAYERS = """
     values
     forms
     classes
+    past
     database
     transaction
     snapshot
+    disk.revision
     disk.manifest  disk.index  disk.lock  disk.log  disk.tails
-    disk.files  disk.documents
+    disk.files  disk.documents  disk.git
     disk.layout
     errors
 """
@@ -75,7 +79,7 @@ ROWS = [line.split() for line in LAYERS.strip().splitlines()]
 ROW = {name: number for number, row in enumerate(ROWS) for name in row}
 
 # From here down, modules handle model names, uids and JSON, and know nothing of constelite.
-ENGINE = ROW["database"]
+ENGINE = ROW["past"]
 ENGINE_USES = {"aiofiles", "filelock", "orjson"}
 
 

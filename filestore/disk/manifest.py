@@ -68,7 +68,7 @@ def open_directory(
             "remove it, it is made anew",
             path=runtime,
         )
-    recorded = _read(files)
+    recorded = read_manifest(files)
     if recorded is None:
         chosen = uid or (_uid_of_path(root) if read_only else uuid4())
         recorded = Manifest(chosen, default_name if name is None else name)
@@ -88,7 +88,13 @@ def open_directory(
     return recorded
 
 
-def _read(files: Files) -> Manifest | None:
+def read_manifest(files: Files) -> Manifest | None:
+    """What ``filestore.json`` says, or None if there is none.
+
+    Raises:
+        StoreFormatError: Its format is newer.
+        CorruptFileError: It cannot be read.
+    """
     data = files.read(layout.MANIFEST)
     if data is None:
         return None
@@ -136,7 +142,7 @@ def _create(files: Files, manifest: Manifest) -> Manifest:
     files.create(layout.ATTRIBUTES, _ATTRIBUTES)
     if files.create(layout.MANIFEST, _encode(manifest)):
         return manifest
-    return _read(files) or manifest
+    return read_manifest(files) or manifest
 
 
 def _encode(manifest: Manifest) -> bytes:

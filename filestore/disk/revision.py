@@ -1,0 +1,198 @@
+"""The data directory as a git revision has it: the same reads as :class:`Files`, no checkout.
+
+A commit never changes, so its trees are read once and kept. Reading writes nothing anywhere.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+from filestore.disk import documents, layout
+from filestore.disk.files import Files, Fingerprint
+from filestore.disk.index import LinkIndex
+from filestore.disk.layout import Key
+from filestore.errors import CorruptFileError, GitError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from filestore.disk.git import Git, Object
+
+_KINDS = {"12": "a symbolic link", "16": "a submodule", "4": "a directory"}
+_MODE_DIRECTORY = "40000"
+
+
+class _Entry(NamedTuple):
+    """What a tree says of one name: its mode, in octal, and the id of its object."""
+
+    mode: str
+    id: str
+
+    @property
+    def is_directory(self) -> bool:
+        return self.mode == _MODE_DIRECTORY
+
+    @property
+    def is_file(self) -> bool:
+        return self.mode.startswith("100")
+
+    @property
+    def kind(self) -> str:
+        """What it is, for people."""
+        found = (kind for start, kind in _KINDS.items() if self.mode.startswith(start))
+        return next(found, "a file")
+
+
+class Revision(Files):
+    """The files of a data directory in one commit.
+
+    Args:
+        git: The repository, as seen from the data directory.
+        revision: A commit, as git names it: ``HEAD~1``, a branch, a tag, an id.
+
+    Raises:
+        GitError: There is no such commit, or the directory is not in it.
+    """
+
+    def __init__(self, git: Git, revision: str) -> None:
+        self._git = git
+        self.commit = git.commit(revision)
+        top = git.object(f"{self.commit}:./")
+        if top is None:
+            raise GitError(
+                f"{git.directory} is not in git revision {revision}: "
+                "git log in that directory shows the revisions that have it",
+                path=git.directory,
+            )
+        super().__init__(f"{revision}:{git.prefix}")
+        self._width = len(self.commit) // 2
+        self._top = dict(_entries(top.data, self._width))
+        self._trees: dict[str, dict[str, _Entry]] = {}
+
+    def path(self, name: str) -> Path:
+        """The name of a file as git takes it: ``HEAD~1:data/Cat/tom.json``."""
+        return Path(f"{self.root}{name}")
+
+    def read(self, name: str) -> bytes | None:
+        """Read one whole file; None if the revision has none."""
+        self.check_directory(name)
+        entry = self._entry(name)
+        if entry is None:
+            return None
+        if not entry.is_file:
+            self._refuse(name, entry, "a regular file")
+        return self._content(name, self._git.object(entry.id))
+
+    def read_links(self) -> Iterator[tuple[Key, bytes]]:
+        """The relationship indexes of all records, read in batches."""
+        keys = [Key(model, uid) for model in self.models() for uid, _ in self.link_files(model)]
+        blobs = [entry.id for key in keys if (entry := self._entry(key.links)) is not None]
+        for key, found in zip(keys, self._git.objects(blobs), strict=True):
+            yield key, self._content(key.links, found)
+
+    def exists(self, name: str) -> bool:
+        """Tell whether the revision has anything called ``name``."""
+        return self._entry(name) is not None
+
+    def models(self) -> list[str]:
+        """Names of the model classes that have a directory, sorted."""
+        directories = (name for name, entry in self._top.items() if entry.is_directory)
+        found = (layout.model_of(name) for name in directories if not name.startswith("."))
+        return sorted(model for model in found if model is not None)
+
+    def names(self, model: str) -> list[str]:
+        """Names of all files in the directory of ``model``; empty if there is no directory."""
+        directory = layout.directory_of(model)
+        self.check_directory(f"{directory}/")
+        return list(self._tree(directory))
+
+    def link_files(self, model: str) -> Iterator[tuple[str, Fingerprint]]:
+        """The uids of ``model`` that have a relationship index; its id tells that it changed."""
+        for name, entry in self._tree(layout.directory_of(model)).items():
+            uid = layout.links_uid_of(name)
+            if uid is not None and entry.is_file:
+                yield uid, Fingerprint(int(entry.id, 16), 0, 0, 0)
+
+    def check_directory(self, name: str) -> None:
+        """Make sure that the directory of file ``name`` is a real one, or not there."""
+        directory, slash, _ = name.partition("/")
+        entry = self._top.get(directory)
+        if slash and entry is not None and not entry.is_directory:
+            self._refuse(directory, entry, "the directory of a model")
+
+    def _entry(self, name: str) -> _Entry | None:
+        directory, slash, file = name.partition("/")
+        return self._tree(directory).get(file) if slash else self._top.get(name)
+
+    def _tree(self, directory: str) -> dict[str, _Entry]:
+        known = self._trees.get(directory)
+        if known is None:
+            entry = self._top.get(directory)
+            known = {}
+            if entry is not None and entry.is_directory:
+                tree = self._content(directory, self._git.object(entry.id))
+                known = dict(_entries(tree, self._width))
+            self._trees[directory] = known
+        return known
+
+    def _content(self, name: str, found: Object | None) -> bytes:
+        if found is None:
+            raise CorruptFileError(
+                f"{self.path(name)} is not in the git repository, which should have it: "
+                "fetch it, or see what git fsck says",
+                path=self.path(name),
+            )
+        return found.data
+
+    def _refuse(self, name: str, entry: _Entry, wanted: str) -> NoReturn:
+        raise CorruptFileError(
+            f"{self.path(name)} is {entry.kind}, where {wanted} should be: "
+            "FileStore does not follow it",
+            path=self.path(name),
+        )
+
+
+class RevisionIndex(LinkIndex):
+    """The incoming links of every record in a revision, kept in memory.
+
+    Args:
+        revision: The files.
+    """
+
+    def __init__(self, revision: Revision) -> None:
+        super().__init__(revision, in_memory=True)
+        self._revision = revision
+        self._incoming: dict[Key, list[tuple[Key, str]]] | None = None
+
+    def catch_up(self) -> None:
+        """Read every relationship index, once: a commit does not change."""
+        if self._incoming is not None:
+            return
+        incoming: dict[Key, list[tuple[Key, str]]] = {}
+        for source, data in self._revision.read_links():
+            try:
+                links = documents.decode_links(data, self._revision.path(source.links))
+            except CorruptFileError:
+                continue  # like one on disk: it contributes no links, and reading it says why
+            for name, targets in links.items():
+                for target in targets:
+                    incoming.setdefault(target, []).append((source, name))
+        self._incoming = incoming
+
+    def incoming(self, key: Key) -> list[tuple[Key, str]]:
+        """The links to ``key``: (source, relationship), by source."""
+        self.catch_up()
+        assert self._incoming is not None
+        return sorted(self._incoming.get(key, ()))
+
+
+def _entries(tree: bytes, width: int) -> Iterator[tuple[str, _Entry]]:
+    """What a git tree holds: for each entry ``mode name NUL id``, the id in ``width`` bytes."""
+    position = 0
+    while position < len(tree):
+        end = tree.index(b"\0", position)
+        mode, _, name = tree[position:end].partition(b" ")
+        position = end + 1 + width
+        blob = tree[end + 1 : position].hex()
+        yield name.decode("utf-8", "surrogateescape"), _Entry(mode.decode(), blob)
