@@ -55,6 +55,8 @@ ERRORS = {
 
 # A module imports from the rows below its own, never from its own row or from above.
 LAYERS = """
+    cli.git_setup
+    cli.merge_driver
     store
     primitives
     guids
@@ -66,6 +68,8 @@ LAYERS = """
     forms
     classes
     past
+    merge
+    parts
     database
     transaction
     snapshot

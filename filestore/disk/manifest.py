@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 
-_ATTRIBUTES = b"*.json text eol=lf\n*.jsonl text eol=lf\n"
+ATTRIBUTES = b"*.json text eol=lf\n*.jsonl text eol=lf\n"
 
 
 class Manifest(NamedTuple):
@@ -139,7 +139,7 @@ def _wrong(path: Path, data: bytes, key: str, reason: str) -> CorruptFileError:
 def _create(files: Files, manifest: Manifest) -> Manifest:
     """Write the manifest of a new store, unless another process was faster; say what holds."""
     files.make_runtime()
-    files.create(layout.ATTRIBUTES, _ATTRIBUTES)
+    files.create(layout.ATTRIBUTES, ATTRIBUTES)
     if files.create(layout.MANIFEST, _encode(manifest)):
         return manifest
     return read_manifest(files) or manifest
