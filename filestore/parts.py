@@ -65,10 +65,13 @@ def points(data: bytes, path: Path) -> dict[Moment, bytes]:
     found: dict[Moment, bytes] = {}
     seen: dict[float | str, int] = {}
     for point in documents.decode_points(data, path):
+        # A person may have written 0 where this writes 0.0.
         timestamp = _timestamp(point)
         occurrence = seen.get(timestamp, 0)
         seen[timestamp] = occurrence + 1
-        found[Moment(timestamp, occurrence)] = documents.encode_points((point,))
+        found[Moment(timestamp, occurrence)] = documents.encode_points(
+            ({**point, "timestamp": timestamp},)
+        )
     return found
 
 

@@ -55,8 +55,8 @@ ERRORS = {
 
 # A module imports from the rows below its own, never from its own row or from above.
 LAYERS = """
-    cli.git_setup
-    cli.merge_driver
+    cli.git_setup  cli.diff  cli.log
+    cli.merge_driver  cli.changes
     store
     primitives
     guids
@@ -68,7 +68,7 @@ LAYERS = """
     forms
     classes
     past
-    merge
+    changes  merge
     parts
     database
     transaction

@@ -95,6 +95,11 @@ class Revision(Files):
         """Tell whether the revision has anything called ``name``."""
         return self._entry(name) is not None
 
+    def blob(self, name: str) -> str | None:
+        """What tells one content of a file from another without reading it; None for no file."""
+        entry = self._entry(name)
+        return None if entry is None else f"{entry.mode} {entry.id}"
+
     def models(self) -> list[str]:
         """Names of the model classes that have a directory, sorted."""
         directories = (name for name, entry in self._top.items() if entry.is_directory)
