@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from constelite.models import Dynamic, TimePoint, ref
 
 from filestore import FileStore, GitError, MergeConflictError
-from filestore.cli import git_setup
+from filestore.cli import git_setup, merge_driver
 from tests.directories import records, to
 from tests.models import Cat, Food, Human, Kitten
 from tests.repositories import Repository
@@ -164,6 +164,29 @@ async def test_backrefs_of_a_merge_are_those_of_both_branches(repository: Reposi
 
     lisa = (await store.get(to(store, Human, "lisa"))).state
     assert [cat.uid for cat in lisa.cats] == ["felix", "garfield", "kit", "tom"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "added", "removed"),
+    [
+        (patch("tom", age=4), 1, 1),
+        (patch("tom", weight=weight((9, 1.0))), 1, 0),
+        (likes("tom", "milk"), 2, 1),  # a comma on the line before
+        (cared_for("tom", "ben"), 1, 1),
+        (patch("tom", age=3), 0, 0),
+    ],
+    ids=["a property", "a point", "a link", "another link", "nothing"],
+)
+async def test_a_change_is_a_line(
+    repository: Repository, edit: Edit, added: int, removed: int
+) -> None:
+    store = await start(repository)
+    await likes("tom", "fish")(store)
+    repository.commit("Fish")
+    await edit(store)
+
+    counts = repository.git("diff", "--numstat").split()[:2]
+    assert counts == [str(added), str(removed)] * bool(added)
 
 
 # -- with the driver -------------------------------------------------------------------------------
@@ -353,6 +376,57 @@ async def test_a_driver_that_is_gone_leaves_no_conflict_without_markers(
     assert repository.merge("theirs").returncode == 1
     content = (store.root / "Cat" / "tom.json").read_text()
     assert '<<<<<<< ours\n  "age": 4,\n=======\n  "age": 5,\n>>>>>>> theirs\n' in content
+
+
+# -- merge-driver ----------------------------------------------------------------------------------
+
+
+def drive(tmp_path: Path, name: str, *versions: str) -> tuple[int, str, str]:
+    """Run the driver on base, ours and theirs: its status, the result, what it says."""
+    paths = [tmp_path / version for version in ("base", "ours", "theirs")]
+    for path, content in zip(paths, versions, strict=True):
+        path.write_text(content)
+    done = CliRunner().invoke(merge_driver.command, [*map(str, paths), name])
+    return done.exit_code, paths[1].read_text(), done.stderr
+
+
+def test_the_driver_writes_the_result_over_ours(tmp_path: Path) -> None:
+    assert drive(tmp_path, "a/data/Cat/x.json", "{}", '{"a":1}', '{"b":2}') == (
+        0,
+        '{\n  "a": 1,\n  "b": 2\n}\n',
+        "",
+    )
+
+
+def test_the_driver_tells_of_conflicts(tmp_path: Path) -> None:
+    status, merged, said = drive(tmp_path, "data/Cat/x.json", "{}", '{"\x9b":1}', '{"\x9b":2}')
+    assert (status, said) == (1, "CONFLICT (filestore): both sides changed ? of Cat/x\n")
+    assert "<<<<<<< ours: ? of Cat/x\n" in merged
+
+
+@pytest.mark.parametrize("name", ["data/Cat/x.json", "notes.json"])
+@pytest.mark.parametrize(
+    ("ours", "theirs", "status", "merged"),
+    [
+        ("[1]\n\n\n", "\n\n\n2\n", 1, None),
+        ("a\n\n\n\n", "\n\n\nb\n", 0, "a\n\n\nb\n"),
+        ("a\0\n", "b\0\n", 1, "a\0\n"),
+    ],
+    ids=["conflict", "clean", "binary"],
+)
+def test_the_driver_merges_by_line_what_it_cannot_read(
+    tmp_path: Path, name: str, ours: str, theirs: str, status: int, merged: str | None
+) -> None:
+    base = "\n\n\n\n" if status == 0 else "x\n"
+    found = drive(tmp_path, name, base, ours, theirs)
+
+    assert found[0] == status
+    assert ("merging it by line" in found[2]) == (name != "notes.json")
+    if merged is None:
+        assert "<<<<<<< ours\n[1]\n" in found[1]
+        assert found[1].endswith("2\n>>>>>>> theirs\n")
+    else:
+        assert found[1] == merged
 
 
 # -- git-setup -------------------------------------------------------------------------------------
