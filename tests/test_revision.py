@@ -297,6 +297,22 @@ async def test_git_that_ended_is_an_error_and_started_again(store: FileStore, ol
     assert (await past.get(to(store, Cat, "tom"))).state.age == 4
 
 
+async def test_an_interrupted_read_leaves_nothing_behind(
+    store: FileStore, old: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*fields: Any) -> None:
+        raise KeyboardInterrupt
+
+    git = Git(str(store.root))
+    wanted = [f"HEAD:./Human/{uid}.json" for uid in ("lisa", "ben")]
+    with monkeypatch.context() as patched:
+        patched.setattr("filestore.disk.git.Object", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            list(git.objects(wanted))
+
+    assert b"Lisa" in next(git.objects(wanted)).data
+
+
 # -- errors ----------------------------------------------------------------------------------------
 
 

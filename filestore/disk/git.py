@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import finalize
 
@@ -25,7 +26,7 @@ _OVERRIDES = (
     "GIT_WORK_TREE",
 )
 # Requests that are sent before the answers are read: they must fit into a pipe.
-_BATCH = 256
+_BATCH = 100
 
 
 class Object(NamedTuple):
@@ -81,12 +82,12 @@ class Git:
                 raise GitError(
                     f"{self.directory} is in no git repository: make one with git init, "
                     "or give a directory that is in one",
-                    path=self.directory,
+                    path=Path(self.directory),
                 )
             raise GitError(
                 f"git {arguments[0]} failed in {self.directory}: "
                 f"{said[0].removeprefix('fatal: ').removeprefix('error: ')}",
-                path=self.directory,
+                path=Path(self.directory),
             )
         return done.stdout.decode("utf-8", "surrogateescape")
 
@@ -105,7 +106,7 @@ class Git:
             raise GitError(
                 f"{shown(revision)} names no commit in the git repository of {self.directory}: "
                 "git log shows those there are",
-                path=self.directory,
+                path=Path(self.directory),
             )
         return found.id
 
@@ -125,36 +126,28 @@ class Git:
                 if self._batch is None or self._batch.process_id != os.getpid():
                     with self._started():
                         self._batch = _Batch(self.directory)
+                batch, self._batch = self._batch, None  # an interrupt would leave answers behind
                 try:
-                    found = self._batch.read(names[start : start + _BATCH])
+                    found = batch.read(names[start : start + _BATCH])
+                    self._batch = batch
                 except (OSError, ValueError) as error:
-                    self._batch = None
                     raise GitError(
                         f"git cat-file ended unexpectedly in {self.directory}: "
                         "git fsck says whether the repository is sound",
-                        path=self.directory,
+                        path=Path(self.directory),
                     ) from error
             yield from found
 
-    def _started(self) -> _Started:
-        return _Started(self.directory)
-
-
-class _Started:
-    """Says of git that it is not there, if it cannot be started."""
-
-    def __init__(self, directory: str) -> None:
-        self._directory = directory
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, FileNotFoundError | NotADirectoryError):
-            if not os.path.isdir(self._directory):
+    @contextmanager
+    def _started(self) -> Iterator[None]:
+        """Say of git that it is not there, if it cannot be started."""
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if not os.path.isdir(self.directory):
                 raise GitError(
-                    f"{self._directory} is no directory: give the path of a data directory",
-                    path=self._directory,
+                    f"{self.directory} is no directory: give the path of a data directory",
+                    path=Path(self.directory),
                 ) from error
             raise GitError(
                 "git is not installed, or not on the PATH: install it to use revisions"

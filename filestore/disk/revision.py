@@ -63,7 +63,7 @@ class Revision(Files):
             raise GitError(
                 f"{git.directory} is not in git revision {revision}: "
                 "git log in that directory shows the revisions that have it",
-                path=git.directory,
+                path=Path(git.directory),
             )
         super().__init__(f"{revision}:{git.prefix}")
         self._width = len(self.commit) // 2
