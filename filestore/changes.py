@@ -164,14 +164,18 @@ def _compare_links(
         if old == new:
             continue
         was, now = before.get(name, []), after.get(name, [])
-        removed = [target for target in was if target not in now]
-        added = [target for target in now if target not in was]
+        removed, added = _without(was, now), _without(now, was)
         for target in removed:
             yield Change("link", name, target, target, ABSENT)
         for target in added:
             yield Change("link", name, target, ABSENT, target)
         if not removed and not added:
             yield Change("relationship", name, None, old, new)
+
+
+def _without(targets: list[str], others: list[str]) -> list[str]:
+    known = set(others)
+    return [target for target in targets if target not in known]
 
 
 def _compare_points(

@@ -172,11 +172,9 @@ def _merge_targets(
     name: str, base: list[str] | None, ours: list[str] | None, theirs: list[str] | None
 ) -> Sides | None:
     """Merge one relationship that both sides changed; None if it clashes all the same."""
-    before = set(base or ())
+    before, mine, other = set(base or ()), set(ours or ()), set(theirs or ())
     kept = {
-        target
-        for target in (*(ours or ()), *(theirs or ()))
-        if _has(target in before, target in (ours or ()), target in (theirs or ()))
+        target for target in mine | other if _has(target in before, target in mine, target in other)
     }
     if not kept and not _has(base is not None, ours is not None, theirs is not None):
         return Sides(None, None, None)

@@ -264,6 +264,17 @@ async def test_a_property_that_both_change_stays_a_conflict(repository: Reposito
     )
 
 
+@pytest.mark.parametrize("command", ["rebase", "cherry-pick"])
+async def test_the_driver_serves_other_commands(repository: Repository, command: str) -> None:
+    store = await start(repository)
+    setup(store.root)
+    repository.commit("Set up")
+    await branches(repository, store, likes("tom", "milk"), likes("tom", "fish"))
+
+    repository.git(command, "theirs")
+    assert [food.uid for food in (await state(store, "tom")).likes] == ["fish", "milk"]
+
+
 async def test_a_record_that_both_branches_made(repository: Repository) -> None:
     store = await start(repository)
     setup(store.root)

@@ -170,6 +170,14 @@ def test_engine_is_light() -> None:
     assert not loaded & {"constelite", "numpy", "pandas", "pydantic"}
 
 
+def test_commands_are_light() -> None:
+    """A merge starts the driver once a file."""
+    commands = [name for name in MODULES if name.startswith("cli.")]
+    loaded = imported_by("; ".join(f"import filestore.{name}" for name in commands))
+
+    assert not loaded & {"asyncio", "constelite", "numpy", "pandas", "pydantic"}
+
+
 # -- layers ----------------------------------------------------------------------------------------
 
 
