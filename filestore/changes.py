@@ -67,20 +67,17 @@ def compare(before: Files, after: Files) -> Iterator[RecordChanges]:
     """The records that differ between two versions of a data directory, by model, then uid."""
     for model in sorted({*before.models(), *after.models()}):
         directory = layout.directory_of(model)
-        names: dict[Key, set[str]] = {}
-        for name in {*before.names(model), *after.names(model)}:
-            key = layout.key_of(f"{directory}/{name}")
-            if key is not None:
-                names.setdefault(key, set()).add(f"{directory}/{name}")
-        for key in sorted(names):
-            differing = [name for name in sorted(names[key]) if not _equal(before, after, name)]
-            old = {name: before.read(name) for name in differing}
-            new = {name: after.read(name) for name in differing}
-            if key.properties not in differing:
-                present = before.exists(key.properties)
-                found = compare_record(key, old, new, existed=present, exists=present)
-            else:
-                found = compare_record(key, old, new)
+        if _known_equal(before, after, directory):
+            continue
+        names = (f"{directory}/{name}" for name in {*before.names(model), *after.names(model)})
+        records: dict[Key, list[str]] = {}
+        for name in names:
+            if not _known_equal(before, after, name):
+                key = layout.key_of(name)
+                if key is not None:
+                    records.setdefault(key, []).append(name)
+        for key in sorted(records):
+            found = _compare_files(before, after, key, sorted(records[key]))
             if found is not None:
                 yield found
 
@@ -117,9 +114,37 @@ def compare_record(
     return RecordChanges(key, status, changes)  # type: ignore[arg-type]
 
 
-def _equal(before: Files, after: Files, name: str) -> bool:
+def _known_equal(before: Files, after: Files, name: str) -> bool:
+    """Whether two revisions have the same file or directory, which is known without reading it."""
     if isinstance(before, Revision) and isinstance(after, Revision):
-        return before.blob(name) == after.blob(name)
+        return before.entry(name) == after.entry(name)
+    return False
+
+
+def _compare_files(before: Files, after: Files, key: Key, names: list[str]) -> RecordChanges | None:
+    """What differs in one record that has these files on one side or on both."""
+    old: dict[str, bytes | None] = {}
+    new: dict[str, bytes | None] = {}
+    unreadable: list[Change] = []
+    for name in names:
+        try:
+            if not _equal(before, after, name):
+                old[name], new[name] = before.read(name), after.read(name)
+        except CorruptFileError as error:
+            unreadable.append(Change("file", name, None, ABSENT, error.message))
+    existed, exists = before.exists(key.properties), after.exists(key.properties)
+    found = compare_record(key, old, new, existed=existed, exists=exists)
+    if unreadable:
+        changes = [*(found.changes if found else ()), *unreadable]
+        return RecordChanges(key, found.status if found else "changed", changes)
+    return found
+
+
+def _equal(before: Files, after: Files, name: str) -> bool:
+    if isinstance(before, Revision):
+        return before.holds(name, after.read(name))
+    if isinstance(after, Revision):
+        return after.holds(name, before.read(name))
     return before.read(name) == after.read(name)
 
 

@@ -227,17 +227,35 @@ def test_diff_of_what_is_not_there(repository: Repository) -> None:
         run(diff.command, "nothing", data)
 
 
-def test_what_two_revisions_share_is_not_read(
+def test_what_both_sides_share_is_not_read(
     repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     git = Git(str(repository.root / "data"))
-    old, new = Revision(git, "HEAD~1"), Revision(git, "HEAD~1")
+    old, new = Revision(git, "HEAD~1"), Revision(git, "HEAD")
+    read: list[str] = []
+    system_read = Revision.read
 
-    def fail(self: Revision, name: str) -> None:
-        raise AssertionError(name)
+    def note(self: Revision, name: str) -> bytes | None:
+        read.append(name)
+        return system_read(self, name)
 
-    monkeypatch.setattr(Revision, "read", fail)
-    assert list(compare(old, new)) == []
+    monkeypatch.setattr(Revision, "read", note)
+    assert list(compare(old, old)) == []
+    assert list(compare(new, Files(str(repository.root / "data")))) == []
+    assert read == []
+    assert [record.key.uid for record in compare(old, new)] == ["kit", "tom"]
+
+
+def test_a_file_that_is_none_hides_no_other(repository: Repository) -> None:
+    data = repository.root / "data"
+    (data / "Cat" / "mat.json").symlink_to("kit.json")
+    (data / "Cat" / "rat.json").write_text("{}")
+    shown = run(diff.command, "HEAD", str(data)).splitlines()
+    assert shown[0] == "+ Cat/mat"
+    assert shown[1].endswith(
+        "mat.json is a symbolic link, where a regular file should be: move it away"
+    )
+    assert shown[2:] == ["+ Cat/rat"]
 
 
 # -- log -------------------------------------------------------------------------------------------

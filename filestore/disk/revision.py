@@ -5,6 +5,8 @@ A commit never changes, so its trees are read once and kept. Reading writes noth
 
 from __future__ import annotations
 
+import hashlib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
@@ -19,15 +21,19 @@ if TYPE_CHECKING:
 
     from filestore.disk.git import Git, Object
 
-_KINDS = {"12": "a symbolic link", "16": "a submodule", "4": "a directory"}
-_MODE_DIRECTORY = "40000"
+_KINDS = {b"12": "a symbolic link", b"16": "a submodule", b"4": "a directory"}
+_MODE_DIRECTORY = b"40000"
 
 
 class _Entry(NamedTuple):
-    """What a tree says of one name: its mode, in octal, and the id of its object."""
+    """What a tree says of one name: its mode, as octal digits, and the id of its object."""
 
-    mode: str
-    id: str
+    mode: bytes
+    digest: bytes
+
+    @property
+    def id(self) -> str:
+        return self.digest.hex()
 
     @property
     def is_directory(self) -> bool:
@@ -35,7 +41,7 @@ class _Entry(NamedTuple):
 
     @property
     def is_file(self) -> bool:
-        return self.mode.startswith("100")
+        return self.mode.startswith(b"100")
 
     @property
     def kind(self) -> str:
@@ -66,8 +72,10 @@ class Revision(Files):
                 path=Path(git.directory),
             )
         super().__init__(f"{revision}:{git.prefix}")
-        self._width = len(self.commit) // 2
-        self._top = dict(_entries(top.data, self._width))
+        self._hash, width = ("sha1", 20) if len(self.commit) == 40 else ("sha256", 32)
+        # What a tree holds, one entry behind the other: mode, name and id.
+        self._entries = re.compile(rb"([0-7]+) ([^\0]+)\0(.{%d})" % width, re.DOTALL)
+        self._top = self._parse(top.data)
         self._trees: dict[str, dict[str, _Entry]] = {}
 
     def path(self, name: str) -> Path:
@@ -95,10 +103,18 @@ class Revision(Files):
         """Tell whether the revision has anything called ``name``."""
         return self._entry(name) is not None
 
-    def blob(self, name: str) -> str | None:
-        """What tells one content of a file from another without reading it; None for no file."""
+    def entry(self, name: str) -> object:
+        """What tells one content of a file or directory from another; None if it is not there."""
+        return self._entry(name)
+
+    def holds(self, name: str, data: bytes | None) -> bool:
+        """Tell whether a file has this content, or is absent for None, without reading it."""
         entry = self._entry(name)
-        return None if entry is None else f"{entry.mode} {entry.id}"
+        if entry is None or data is None:
+            return entry is None and data is None
+        blob = hashlib.new(self._hash, b"blob %d\0" % len(data), usedforsecurity=False)
+        blob.update(data)
+        return blob.digest() == entry.digest
 
     def models(self) -> list[str]:
         """Names of the model classes that have a directory, sorted."""
@@ -117,7 +133,7 @@ class Revision(Files):
         for name, entry in self._tree(layout.directory_of(model)).items():
             uid = layout.links_uid_of(name)
             if uid is not None and entry.is_file:
-                yield uid, Fingerprint(int(entry.id, 16), 0, 0, 0)
+                yield uid, Fingerprint(int.from_bytes(entry.digest), 0, 0, 0)
 
     def check_directory(self, name: str) -> None:
         """Make sure that the directory of file ``name`` is a real one, or not there."""
@@ -137,9 +153,16 @@ class Revision(Files):
             known = {}
             if entry is not None and entry.is_directory:
                 tree = self._content(directory, self._git.object(entry.id))
-                known = dict(_entries(tree, self._width))
+                known = self._parse(tree)
             self._trees[directory] = known
         return known
+
+    def _parse(self, tree: bytes) -> dict[str, _Entry]:
+        found = self._entries.findall(tree)
+        return {
+            name.decode("utf-8", "surrogateescape"): _Entry(mode, digest)
+            for mode, name, digest in found
+        }
 
     def _content(self, name: str, found: Object | None) -> bytes:
         if found is None:
@@ -190,14 +213,3 @@ class RevisionIndex(LinkIndex):
         self.catch_up()
         assert self._incoming is not None
         return sorted(self._incoming.get(key, ()))
-
-
-def _entries(tree: bytes, width: int) -> Iterator[tuple[str, _Entry]]:
-    """What a git tree holds: for each entry ``mode name NUL id``, the id in ``width`` bytes."""
-    position = 0
-    while position < len(tree):
-        end = tree.index(b"\0", position)
-        mode, _, name = tree[position:end].partition(b" ")
-        position = end + 1 + width
-        blob = tree[end + 1 : position].hex()
-        yield name.decode("utf-8", "surrogateescape"), _Entry(mode.decode(), blob)
