@@ -78,6 +78,11 @@ def run(command: Any, *arguments: str) -> str:
             {"links": {"likes": ["Food/b", "Food/a"]}},
             [Change("relationship", "likes", None, ["Food/a", "Food/b"], ["Food/b", "Food/a"])],
         ),
+        (
+            {"links": {"a": ["B/c"], "b": []}},
+            {"links": {"a": ["B/c"]}},
+            [Change("relationship", "b", None, [], ABSENT)],
+        ),
         ({"links": {}}, {"links": {"a": []}}, [Change("relationship", "a", None, ABSENT, [])]),
         (
             {"weight": [(0, 1), (1, 2)]},
@@ -230,7 +235,12 @@ def test_diff_of_what_is_not_there(repository: Repository) -> None:
 def test_what_both_sides_share_is_not_read(
     repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    git = Git(str(repository.root / "data"))
+    data = repository.root / "data"
+    (data / "Cat" / "rat.json").write_text("{}")
+    repository.commit()
+    (data / "Cat" / "kit.json").write_text("{}")
+    repository.commit()
+    git = Git(str(data))
     old, new = Revision(git, "HEAD~1"), Revision(git, "HEAD")
     read: list[str] = []
     system_read = Revision.read
@@ -241,9 +251,10 @@ def test_what_both_sides_share_is_not_read(
 
     monkeypatch.setattr(Revision, "read", note)
     assert list(compare(old, old)) == []
-    assert list(compare(new, Files(str(repository.root / "data")))) == []
+    assert list(compare(new, Files(str(data)))) == []
     assert read == []
-    assert [record.key.uid for record in compare(old, new)] == ["kit", "tom"]
+    assert [record.key.uid for record in compare(old, new)] == ["kit"]
+    assert {*read} == {"Cat/kit.json"}
 
 
 def test_a_file_that_is_none_hides_no_other(repository: Repository) -> None:

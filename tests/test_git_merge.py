@@ -497,6 +497,16 @@ async def test_renames_that_somebody_wants_stay(repository: Repository) -> None:
     assert repository.git("config", "merge.renames") == "true\n"
 
 
+async def test_settings_that_were_changed_since_stay(repository: Repository) -> None:
+    store = await start(repository)
+    setup(store.root)
+    repository.git("config", "merge.renames", "true")
+
+    setup(store.root, "--remove")
+    assert repository.git("config", "merge.renames") == "true\n"
+    assert repository.attempt("config", "pull.twohead").stdout == ""
+
+
 async def test_a_directory_without_attributes(repository: Repository) -> None:
     store = await start(repository)
     (store.root / ".gitattributes").unlink()

@@ -276,6 +276,24 @@ def test_a_forked_child_asks_a_git_of_its_own(repository: Repository, data: Path
     assert revision.read("Food/fish.json") == fish == b'{"name":"Fish"}'
 
 
+def test_a_child_leaves_the_git_of_its_parent_alone(
+    repository: Repository, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(data / "Food" / "fish.json", {"name": "Fish"})
+    repository.commit()
+    git = Git(str(data))
+    assert git.object("HEAD") is not None
+    assert git._batch is not None
+    process = git._batch._process
+    with monkeypatch.context() as patched:
+        patched.setattr("os.getpid", lambda: -1)
+        assert git.object("HEAD") is not None
+        assert git._batch._process is not process
+    assert process.returncode == 0, "as far as the child knows"
+    _, status = os.waitpid(process.pid, 0)
+    assert not os.WIFSIGNALED(status)
+
+
 async def test_inside_a_hook(
     repository: Repository, store: FileStore, old: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,6 +329,18 @@ async def test_an_interrupted_read_leaves_nothing_behind(
             list(git.objects(wanted))
 
     assert b"Lisa" in next(git.objects(wanted)).data
+
+
+def test_git_that_does_not_answer(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data.mkdir()
+    (tmp_path / "git").write_text('#!/bin/sh\n[ "$1" = rev-parse ] && exit\nread request\n')
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+
+    with pytest.raises(GitError, match="git cat-file ended unexpectedly"):
+        Git(str(data)).commit("HEAD")
 
 
 # -- errors ----------------------------------------------------------------------------------------

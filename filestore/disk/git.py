@@ -195,13 +195,14 @@ class _Batch:
 
 
 def _end(process: subprocess.Popen[bytes], process_id: int) -> None:
-    if process_id != os.getpid():
-        return
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdout.close()
-    with suppress(OSError):  # it ended before, with a request in between
-        process.stdin.close()
+    if os.getpid() == process_id:
+        process.kill()  # a forked child may hold its pipe open, so it need not end by itself
+    else:
+        process.returncode = 0  # it is the parent's to end and to wait for
+    for pipe in (process.stdin, process.stdout):
+        assert pipe is not None
+        with suppress(OSError):  # it ended before, with a request in between
+            pipe.close()
     process.wait()
 
 
