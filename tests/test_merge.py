@@ -322,7 +322,9 @@ def test_timestamps_beyond_every_float() -> None:
 # -- any versions ----------------------------------------------------------------------------------
 
 values = st.sampled_from([0, 1, 1.0, True, "x", [1], {"a": 1}])
-records = st.dictionaries(st.sampled_from("abcd"), values).map(documents.encode_document)
+records = st.dictionaries(st.sampled_from(["a", "b", "B", "é", "\uffff", "😀"]), values).map(
+    documents.encode_document
+)
 uids = st.lists(st.sampled_from("uvwxyz"), unique=True, max_size=5).map(" ".join)
 indexes = st.dictionaries(st.sampled_from("ab"), uids).map(lambda found: links(**found))
 times = st.sampled_from([0.0, 1.0, 2.0, 3.0, "NaN"])
