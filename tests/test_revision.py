@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import threading
 from typing import TYPE_CHECKING, Any
@@ -268,9 +269,17 @@ def test_a_forked_child_asks_a_git_of_its_own(repository: Repository, data: Path
     repository.commit()
     revision = Revision(Git(str(data)), "HEAD")
     fish = revision.read("Food/fish.json")
+    revision._git._mutex.acquire()  # as another thread may at that moment
     child = os.fork()
-    if child == 0:
-        os._exit(0 if revision.read("Food/fish.json") == fish else 1)
+    if child != 0:
+        revision._git._mutex.release()
+    else:
+        signal.alarm(20)
+        status = 1
+        try:
+            status = 0 if revision.read("Food/fish.json") == fish else 1
+        finally:
+            os._exit(status)
 
     assert os.waitpid(child, 0)[1] == 0
     assert revision.read("Food/fish.json") == fish == b'{"name":"Fish"}'

@@ -60,6 +60,7 @@ class Git:
         self.directory = directory
         self._batch: _Batch | None = None
         self._mutex = threading.Lock()
+        self._process_id = os.getpid()
         self.prefix = self.run("rev-parse", "--show-prefix").removesuffix("\n")
 
     def run(self, *arguments: str) -> str:
@@ -121,9 +122,11 @@ class Git:
         Args:
             names: As git names them: an id, ``HEAD``, ``HEAD:./Cat/tom.json``.
         """
+        if self._process_id != os.getpid():  # a forked child: a thread of the parent may hold it
+            self._mutex, self._batch, self._process_id = threading.Lock(), None, os.getpid()
         for start in range(0, len(names), _BATCH):
             with self._mutex:
-                if self._batch is None or self._batch.process_id != os.getpid():
+                if self._batch is None:
                     with self._started():
                         self._batch = _Batch(self.directory)
                 batch, self._batch = self._batch, None  # an interrupt would leave answers behind
@@ -155,14 +158,9 @@ class Git:
 
 
 class _Batch:
-    """A running ``git cat-file --batch``. It ends with its last reference.
-
-    Attributes:
-        process_id: The process that started it: a forked child must not share its pipes.
-    """
+    """A running ``git cat-file --batch``. It ends with its last reference."""
 
     def __init__(self, directory: str) -> None:
-        self.process_id = os.getpid()
         self._process = subprocess.Popen(
             ["git", "cat-file", "--batch"],
             cwd=directory,
@@ -171,7 +169,7 @@ class _Batch:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
-        finalize(self, _end, self._process, self.process_id)
+        finalize(self, _end, self._process, os.getpid())
 
     def read(self, names: Sequence[str]) -> list[Object | None]:
         requests, answers = self._process.stdin, self._process.stdout
