@@ -8,11 +8,15 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
 
+from pydantic.v1 import PrivateAttr
+
 from filestore import cascade, graph, guids, refs
 from filestore.classes import published_classes
 from filestore.database import Database
 from filestore.disk import layout
-from filestore.disk.manifest import open_directory
+from filestore.disk.git import Git
+from filestore.disk.manifest import open_directory, read_manifest
+from filestore.disk.revision import Revision
 from filestore.errors import (
     FileStoreError,
     ModelMismatchError,
@@ -21,6 +25,7 @@ from filestore.errors import (
 )
 from filestore.finder import FinderStore
 from filestore.graphql import SchemaManager
+from filestore.past import PastDatabase
 from filestore.rows import refs_from
 from filestore.states import StateReader
 
@@ -74,6 +79,8 @@ class FileStore(FinderStore):
 
     _allowed_methods: ClassVar[list[str]] = ["PUT", "PATCH", "GET", "DELETE", "QUERY", "GRAPHQL"]
 
+    _revision: str | None = PrivateAttr(None)
+
     def __init__(
         self,
         root: str | os.PathLike[str],
@@ -114,7 +121,40 @@ class FileStore(FinderStore):
         return self
 
     def __repr__(self) -> str:
-        return f"FileStore({str(self.root)!r})"
+        at = "" if self._revision is None else f".at({self._revision!r})"
+        return f"FileStore({str(self.root)!r}){at}"
+
+    def at(self, revision: str) -> FileStore:
+        """This store as a git revision of its directory has it, read-only and without a checkout.
+
+        It has this store's uid, so that refs of either work in both; no guids; and nothing is
+        written anywhere. The revision is looked up once: a branch that moves later changes nothing.
+
+        Args:
+            revision: A commit, as git names it: ``HEAD~1``, a branch, a tag, an id.
+
+        Raises:
+            GitError: git is not installed, the directory is in no repository or not in that
+                revision, or there is no such commit.
+            StoreFormatError: The revision has a newer format.
+            CorruptFileError: The revision's ``filestore.json`` cannot be read.
+        """
+        files = Revision(Git(str(self.root)), revision)
+        manifest = read_manifest(files)
+        store = type(self).__new__(type(self))
+        super(FileStore, store).__init__(
+            root=self.root,
+            uid=self.uid,
+            name=self.name if manifest is None else manifest.name,
+            read_only=True,
+            lock_timeout=self.lock_timeout,
+            uid_factory=self.uid_factory,
+            graphql_schema_manager=SchemaManager(published_classes),
+        )
+        store._revision = revision
+        store._database = PastDatabase(files)
+        store._reader = StateReader(store.uid, store.name)
+        return store
 
     async def put(self, ref: Ref) -> Ref:
         """Write a state and all that is related to it, in one unit of work.

@@ -24,6 +24,7 @@ PUBLIC = [
     "FileStore",
     "FileStoreError",
     "ForeignRefError",
+    "GitError",
     "InvalidUidError",
     "LockTimeoutError",
     "MergeConflictError",
@@ -40,6 +41,7 @@ ERRORS = {
     "CorruptFileError": ValueError,
     "FileStoreError": Exception,
     "ForeignRefError": ValueError,
+    "GitError": filestore.FileStoreError,
     "InvalidUidError": ValueError,
     "LockTimeoutError": TimeoutError,
     "MergeConflictError": filestore.CorruptFileError,
@@ -53,6 +55,8 @@ ERRORS = {
 
 # A module imports from the rows below its own, never from its own row or from above.
 LAYERS = """
+    cli.git_setup  cli.diff  cli.log
+    cli.merge_driver  cli.changes
     store
     finder
     primitives
@@ -66,14 +70,18 @@ LAYERS = """
     values
     forms
     classes  offloop
+    past
+    changes  merge
+    parts
     database
     transaction
     snapshot
+    disk.revision
     disk.index
     disk.learning
     disk.manifest  disk.changes  disk.lock  disk.tails
     disk.log  disk.indexfile  disk.kinds
-    disk.files  disk.documents
+    disk.files  disk.documents  disk.git
     disk.layout
     errors
 """
@@ -81,7 +89,7 @@ ROWS = [line.split() for line in LAYERS.strip().splitlines()]
 ROW = {name: number for number, row in enumerate(ROWS) for name in row}
 
 # From here down, modules handle model names, uids and JSON, and know nothing of constelite.
-ENGINE = ROW["database"]
+ENGINE = ROW["past"]
 ENGINE_USES = {"aiofiles", "filelock", "orjson"}
 
 
@@ -166,6 +174,14 @@ def test_engine_is_light() -> None:
     loaded = imported_by("; ".join(f"import filestore.{name}" for name in engine))
 
     assert not loaded & {"constelite", "numpy", "pandas", "pydantic"}
+
+
+def test_commands_are_light() -> None:
+    """A merge starts the driver once a file."""
+    commands = [name for name in MODULES if name.startswith("cli.")]
+    loaded = imported_by("; ".join(f"import filestore.{name}" for name in commands))
+
+    assert not loaded & {"asyncio", "constelite", "numpy", "pandas", "pydantic"}
 
 
 # -- layers ----------------------------------------------------------------------------------------
