@@ -92,6 +92,10 @@ class FileStore(FinderStore):
         uid_factory: Callable[[], str] = layout.new_uid,
         durable: bool = False,
     ) -> None:
+        if not os.fspath(root):
+            raise StoreFormatError(
+                "the path of a store is empty: give the path of a data directory"
+            )
         path = os.path.abspath(root)  # a program may change its working directory later
         manifest = open_directory(
             path,
