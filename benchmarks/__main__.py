@@ -20,6 +20,7 @@ def main() -> None:
     effort = parser.add_mutually_exclusive_group()
     effort.add_argument("--quick", action="store_true", help="few rounds, small stores; 2 minutes")
     effort.add_argument("--million", action="store_true", help="stores of a million records, too")
+    parser.add_argument("--largest", type=int, help="leave out stores of more records than this")
     parser.add_argument("--report", action="store_true", help=f"write the figures into {PAGE}")
     parser.add_argument("--only", default="", help="scenarios whose names have this in them")
     parser.add_argument("--scratch", type=Path, help="a directory on the disk to be measured")
@@ -29,6 +30,9 @@ def main() -> None:
         chosen = scenarios.QUICK
     elif arguments.million:
         chosen = scenarios.MILLION
+    if arguments.largest is not None:
+        sizes = tuple(size for size in chosen.sizes if size <= arguments.largest)
+        chosen = chosen._replace(sizes=sizes or chosen.sizes[:1])
     with tempfile.TemporaryDirectory(dir=arguments.scratch, prefix="bench-") as scratch:
         samples = asyncio.run(scenarios.measure(chosen, Path(scratch), _say, arguments.only))
     print(report.tables(samples, chosen))
