@@ -53,6 +53,9 @@ ERRORS = {
 
 # A module imports from the rows below its own, never from its own row or from above.
 LAYERS = """
+    pytest_plugin
+    testing.factory  testing.make
+    testing.store
     store
     primitives
     guids
@@ -63,6 +66,9 @@ LAYERS = """
     values
     forms
     classes
+    testing.golden
+    testing.report  fixtures
+    comparison
     database
     transaction
     snapshot
@@ -75,7 +81,7 @@ ROWS = [line.split() for line in LAYERS.strip().splitlines()]
 ROW = {name: number for number, row in enumerate(ROWS) for name in row}
 
 # From here down, modules handle model names, uids and JSON, and know nothing of constelite.
-ENGINE = ROW["database"]
+ENGINE = ROW["testing.golden"]
 ENGINE_USES = {"aiofiles", "filelock", "orjson"}
 
 
