@@ -182,10 +182,9 @@ def compare(old: Records, new: Records, ignore: Iterable[str] = ()) -> list[Chan
 
 
 def _rank(change: Change) -> tuple[int, bool, Key]:
-    unreadable = isinstance(change.old, CorruptFileError) or isinstance(
-        change.new, CorruptFileError
-    )
-    return 0 if unreadable else _RANKS[change.kind], change.action == "added", change.key
+    if isinstance(change.old, CorruptFileError) or isinstance(change.new, CorruptFileError):
+        return 0, False, change.key
+    return _RANKS[change.kind], change.kind == "record" and change.old is ABSENT, change.key
 
 
 def _between_records(key: Key, old: Any, new: Any, masks: Masks) -> Iterator[Change]:

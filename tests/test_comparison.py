@@ -140,8 +140,8 @@ def test_properties() -> None:
     new = record({"age": 4, "name": "Tom", "came": None, "kept": [1]})
     assert between(old, new) == [
         Change("property", TOM, "age", 3, 4),
-        Change("property", TOM, "gone", None, ABSENT),
         Change("property", TOM, "came", ABSENT, None),
+        Change("property", TOM, "gone", None, ABSENT),
     ]
 
 

@@ -58,16 +58,22 @@ def _sentence(change: Change) -> str:
     for side in (change.new, change.old):
         if isinstance(side, CorruptFileError):
             return str(side)
-    if isinstance(change.old, list) and isinstance(change.new, list):
+    if _is_order(change):
         return f"{where} has another order"
-    if change.kind == "link" and not isinstance(change.old or change.new, list):
-        target = (change.old or change.new).link
-        return f"{where} {'lacks' if change.action == 'removed' else 'should not have'} {target}"
+    if isinstance(change.old, Key):
+        return f"{where} lacks {change.old.link}"
+    if isinstance(change.new, Key):
+        return f"{where} should not have {change.new.link}"
     if change.action == "removed":
         return f"{where} is missing"
     if change.action == "added":
         return f"{where} is unexpected"
     return f"{where} is {_short(change.new)}, not {_short(change.old)}"
+
+
+def _is_order(change: Change) -> bool:
+    both = isinstance(change.old, list) and isinstance(change.new, list)
+    return both and change.kind in ("link", "point") and change.timestamp is None
 
 
 def _where(change: Change) -> str:
