@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from filestore.testing.golden import Run
     from filestore.testing.store import FixtureStore
 
-pytest.register_assert_rewrite("filestore.testing.contract")
+pytest.register_assert_rewrite("filestore.testing")
 
 _RUN = pytest.StashKey["Run"]()
 

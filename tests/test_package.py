@@ -54,6 +54,10 @@ ERRORS = {
 # A module imports from the rows below its own, never from its own row or from above.
 LAYERS = """
     pytest_plugin
+    testing.contract
+    testing.primitives
+    testing.reads  testing.writes
+    testing.subject  testing.models  testing.stock
     testing.factory  testing.make
     testing.store
     store
