@@ -4,7 +4,7 @@
 #   make test     the tests
 #   make check    lint, types, and the tests with their coverage
 #   make torture  the fault tests at every point instead of a sample; takes minutes
-#   make readme   run the examples in README.md and update their output
+#   make readme   run the examples in README.md and docs/ and update their output
 #   make clean    remove what these made
 #
 # Whatever runs first sets up .venv, and so does a change of pyproject.toml.
@@ -59,6 +59,7 @@ report: ready
 
 readme: ready
 	@$(BIN)/python tests/documentation.py README.md
+	@$(BIN)/python tests/documentation.py docs/testing.md
 
 clean:
 	rm -rf $(VENV) demo-data* .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
