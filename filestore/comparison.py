@@ -244,10 +244,8 @@ def _between_series(
     key: Key, name: str, old: list[Point] | None, new: list[Point] | None
 ) -> Iterator[Change]:
     before, after = old or [], new or []
-    if before == after == []:
-        if old != new:
-            yield _of_field("point", key, name, old, new)
-        return
+    if not before and not after and old != new:
+        yield _of_field("point", key, name, old, new)
     values = defaultdict[Any, tuple[list[Any], list[Any]]](lambda: ([], []))
     for side, points in enumerate((before, after)):
         for point in points:

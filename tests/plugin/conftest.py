@@ -73,7 +73,8 @@ class Project:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in environment.items():
                 patch.setenv(name, value)
-            return self.pytester.run(sys.executable, "-m", "pytest", *arguments, timeout=120)
+            command = (sys.executable, "-m", "pytest", *QUIET, *arguments)
+            return self.pytester.run(*command, timeout=120)
 
 
 @pytest.fixture

@@ -330,3 +330,19 @@ def test_no_update_in_ci_unless_forced(
     monkeypatch.setenv("CI", "false")
     project.write("test_it.py", ADOPTION.replace("AGE", "6"))
     project.run("--filestore-update").assert_outcomes(passed=1)
+
+
+def test_a_store_that_lost_its_manifest_has_a_golden_directory_too(project: Project) -> None:
+    project.write(
+        "test_it.py",
+        """
+        @pytest.mark.filestore("cats")
+        def test_it(filestore):
+            (filestore.root / ".gitattributes").unlink()
+            (filestore.root / "filestore.json").unlink()
+            filestore.assert_matches("golden")
+        """,
+    )
+    project.run("--filestore-update").assert_outcomes(passed=1)
+    golden = content(project.path / "golden")
+    assert golden.keys() == content(project.cats).keys() - {".gitattributes", "filestore.json"}

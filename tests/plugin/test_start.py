@@ -34,7 +34,7 @@ def test_a_run_that_uses_no_store_imports_nothing_more(project: Project) -> None
         "    ours = {name for name in sys.modules if name.startswith('filestore')}\n"
         "    assert ours == {'filestore', 'filestore.pytest_plugin'}\n"
     )
-    result = project.start("-pno:hypothesispytest", "-pno:faker", "-pno:typeguard")
+    result = project.start()
     result.assert_outcomes(passed=1)
 
 
