@@ -61,8 +61,14 @@ def copy(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None
     Raises:
         CorruptFileError: The source holds something that a copy would share with it.
         FileExistsError: The target is there.
+        ValueError: The target is inside of the source.
     """
     source = os.path.realpath(source)
+    if os.path.commonpath((source, os.path.realpath(target))) == source:
+        raise ValueError(
+            f"a copy of {source} cannot be made inside of it, at {target}: "
+            "move the fixture into a directory of its own"
+        )
     os.makedirs(os.path.dirname(os.path.abspath(target)), exist_ok=True)
     _copy(source, os.fspath(target), skip=layout.RUNTIME)
 

@@ -196,6 +196,16 @@ def test_copies_are_plain_files_of_their_own(tmp_path: Path) -> None:
         fixtures.copy(source, copied)
 
 
+def test_a_directory_is_not_copied_into_itself(project: Project) -> None:
+    project.passes("""
+        def test_it(filestore_factory, tmp_path):
+            (tmp_path / "Food").mkdir()
+            (tmp_path / "Food" / "fish.json").write_text("{}")
+            with pytest.raises(ValueError, match="inside of it.* directory of its own"):
+                filestore_factory(tmp_path)
+    """)
+
+
 def test_what_a_copy_would_share_is_refused(tmp_path: Path) -> None:
     (tmp_path / "source" / "Cat").mkdir(parents=True)
     (tmp_path / "tom.json").write_text("{}")

@@ -9,6 +9,7 @@ import pytest
 
 from filestore.disk.layout import check_uid
 from filestore.fixtures import UidSequence
+from tests.directories import listing
 from tests.plugin.conftest import content
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class TestClass:
 
 def test_same_bytes_in_every_run(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     project.write("test_it.py", WRITES)
+    before = listing(project.cats)
     kept = [project.path / name for name in ("here", "parallel")]
     monkeypatch.setenv("KEPT", str(kept[0]))
     project.run().assert_outcomes(passed=4)
@@ -60,6 +62,7 @@ def test_same_bytes_in_every_run(project: Project, monkeypatch: pytest.MonkeyPat
     hash_seed = 1 + int(os.environ.get("PYTHONHASHSEED", "0").replace("random", "0"))
     result = project.start("-n2", "--dist=loadgroup", PYTHONHASHSEED=str(hash_seed))
     result.assert_outcomes(passed=4)
+    assert listing(project.cats) == before
     here, parallel = map(content, kept)
     assert parallel == here
     # Tests and their stores differ from each other.
