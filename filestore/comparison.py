@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from filestore.disk import documents, layout
 from filestore.disk.files import Files
-from filestore.disk.index import LinkIndex
+from filestore.disk.index import Index
 from filestore.disk.layout import Key
 from filestore.disk.log import Log
 from filestore.errors import CorruptFileError, StoreFormatError
@@ -127,10 +127,11 @@ def read(root: str | os.PathLike[str]) -> Records:
         raise StoreFormatError(f"{root} is no directory: give the path of a data directory")
     files = Files(root)
     log = Log(files)
-    view = Snapshot(files, LinkIndex(files, in_memory=True), log)
+    view = Snapshot(files, Index(files, log, in_memory=True), log)
     series = {model: files.series(model) for model in files.models()}
     marks = log.marks()
-    for operation in (log.operations(marks) or []) if marks.pending else []:
+    entry = log.pending(marks) if marks.pending else None
+    for operation in entry.operations if entry is not None else ():
         found = layout.series_of(operation.path.rpartition("/")[2])
         key = layout.key_of(operation.path)
         if key is not None and found is not None:

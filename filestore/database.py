@@ -12,16 +12,16 @@ import logging
 import os
 import threading
 from contextlib import asynccontextmanager, contextmanager, suppress
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any
 
 from aiofiles.base import wrap
 
 from filestore.disk import layout
 from filestore.disk.files import Files, SyncError
-from filestore.disk.index import LinkIndex
+from filestore.disk.index import Index
 from filestore.disk.lock import WriterLock
-from filestore.disk.log import Log, Marks, Operation
+from filestore.disk.log import Log, Operation
 from filestore.disk.tails import Tails
 from filestore.errors import (
     CommitPendingError,
@@ -59,8 +59,8 @@ class Database:
         self, root: str, *, read_only: bool, lock_timeout: float, durable: bool = False
     ) -> None:
         self.files = Files(root)
-        self.index = LinkIndex(self.files, in_memory=read_only)
         self.log = Log(self.files)
+        self.index = Index(self.files, self.log, in_memory=read_only)
         self.tails = Tails(self.files)
         self._identity = os.path.realpath(root)
         self._read_only = read_only
@@ -94,8 +94,16 @@ class Database:
             )
         outer = self._current()
         if outer is not None:
-            async with self._joined(outer) as transaction:
+            transaction = outer.nested()
+            token = self._enter(transaction)
+            try:
                 yield transaction
+            except BaseException:
+                transaction.rollback()
+                raise
+            finally:
+                _leave(transaction, token)
+            transaction.join()
             return
         if self._sync_error is not None:
             raise CommitPendingError(
@@ -109,8 +117,11 @@ class Database:
             if self.log.marks().pending:
                 await self._run(True, self._recover)
             transaction = Transaction(self.files, self.index, self.log, self.tails)
-            with _entered(self._identity, transaction):
+            token = self._enter(transaction)
+            try:
                 yield transaction
+            finally:
+                _leave(transaction, token)
             operations = transaction.operations()
             if operations:
                 if not lock.holds():
@@ -120,17 +131,9 @@ class Database:
         finally:
             lock.release()
 
-    @asynccontextmanager
-    async def _joined(self, outer: Transaction) -> AsyncIterator[Transaction]:
-        """Run a part of a unit, which an error takes back by itself."""
-        transaction = outer.nested()
-        try:
-            with _entered(self._identity, transaction):
-                yield transaction
-        except BaseException:
-            transaction.rollback()
-            raise
-        transaction.join()
+    def _enter(self, transaction: Transaction) -> Token[Mapping[str, Transaction]]:
+        """Let this context see the transaction as the open one."""
+        return _open.set({**_open.get({}), self._identity: transaction})
 
     def _current(self) -> Transaction | None:
         """The open transaction of this context; a context copied to another thread has none."""
@@ -146,17 +149,18 @@ class Database:
     def _commit(self, operations: list[Operation], transaction: Transaction) -> None:
         if transaction.owner[0] != os.getpid():
             raise RuntimeError("a forked child cannot commit the transaction of its parent")
-        for directory in _directories(operations):
-            self.files.check_directory(f"{directory}/")
-        marks = self.log.append(operations)
+        directories = _directories(operations)
+        mtimes = {name: self.files.directory_mtime(name) for name in directories}
+        marks = self.log.append(operations, mtimes)
         self.log.commit(marks)
         with self._promised():
-            self._apply(operations, marks)
+            self._apply(operations)
+            self.log.applied(marks, list(map(self.files.directory_mtime, directories)))
         for operation in operations:
             if operation.path in transaction.latest:
                 self.tails.write(operation.path, transaction.latest[operation.path])
 
-    def _apply(self, operations: list[Operation], marks: Marks) -> None:
+    def _apply(self, operations: list[Operation]) -> None:
         """Make a committed entry true. Doing it twice is doing it once."""
         if self._durable:
             self.log.sync()
@@ -172,7 +176,6 @@ class Database:
         if self._durable:
             for directory in _directories(operations):
                 self.files.sync_directory(directory)
-        self.log.applied(marks)
 
     @contextmanager
     def _promised(self) -> Iterator[None]:
@@ -231,11 +234,12 @@ class Database:
             return
         with self._promised():
             self.log.open()
-            operations = self.log.operations(marks)
-            if operations is None:
+            entry = self.log.pending(marks)
+            if entry is None:
                 self.log.cut(marks.committed)  # a power loss tore it: it was never acknowledged
             else:
-                self._apply([o for o in operations if self._is_due(o, marks.committed)], marks)
+                self._apply([o for o in entry.operations if self._is_due(o, marks.committed)])
+                self.log.applied(marks)
 
     def _is_due(self, operation: Operation, number: int) -> bool:
         """Tell whether an unfinished commit has still to write a file.
@@ -255,8 +259,9 @@ class Database:
 
     def _keep(self, operation: Operation, number: int) -> None:
         """Keep aside what a commit would have written to a file that was edited since."""
-        kept = f"{layout.CONFLICTS}/{number}-{operation.path.replace('/', '-')}"
+        kept = f"{layout.CONFLICTS}/{number}/{operation.path}"
         if operation.content is not None:
+            self.files.check_directory(kept)
             self.files.replace(kept, operation.content)
         logger.warning(
             "%s was edited after a crash and stays as it is; what an unfinished commit would have "
@@ -267,16 +272,10 @@ class Database:
         )
 
 
-@contextmanager
-def _entered(identity: str, transaction: Transaction) -> Iterator[None]:
-    """Let this context see the transaction as the open one."""
-    token = _open.set({**_open.get({}), identity: transaction})
-    try:
-        yield
-    finally:
-        transaction.open = False
-        with suppress(ValueError):  # the event loop closes an abandoned unit in its own context
-            _open.reset(token)
+def _leave(transaction: Transaction, token: Token[Mapping[str, Transaction]]) -> None:
+    transaction.open = False
+    with suppress(ValueError):  # the event loop closes an abandoned unit in its own context
+        _open.reset(token)
 
 
 def _directories(operations: list[Operation]) -> list[str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
 
-from filestore import cascade, graph, guids
-from filestore.classes import class_named, published_classes
+from filestore import cascade, graph, guids, refs
+from filestore.classes import published_classes
 from filestore.database import Database
 from filestore.disk import layout
 from filestore.disk.manifest import open_directory
@@ -19,8 +19,8 @@ from filestore.errors import (
     RecordNotFoundError,
     StoreFormatError,
 )
+from filestore.finder import FinderStore
 from filestore.graphql import SchemaManager
-from filestore.primitives import PrimitiveStore
 from filestore.rows import refs_from
 from filestore.states import StateReader
 
@@ -48,7 +48,7 @@ def _uuid4(uid: UUID | str) -> UUID:
     raise StoreFormatError(f"the uid of a store must be a UUID4, and {str(uid)!r} is none")
 
 
-class FileStore(PrimitiveStore):
+class FileStore(FinderStore):
     """A constelite store whose database is a directory of JSON files.
 
     Every public write is one unit of work: committed as a whole, or not at all. One unit at a time
@@ -103,7 +103,7 @@ class FileStore(PrimitiveStore):
             graphql_schema_manager=SchemaManager(published_classes),
         )
         self._database = Database(
-            path, read_only=read_only, lock_timeout=lock_timeout, durable=durable
+            path, read_only=read_only, lock_timeout=self.lock_timeout, durable=durable
         )
         self._reader = StateReader(self.uid, self.name)
 
@@ -210,38 +210,10 @@ class FileStore(PrimitiveStore):
         self._validate_method("DELETE")
         ref = await guids.located(self, ref)
         async with self._unit() as transaction:
-            key = graph.locate_ref(transaction, ref, self.uid)
+            key = refs.locate_ref(transaction, ref, self.uid)
             await self._catch_up(transaction)
             for gone in cascade.delete_record(transaction, key):
                 guids.touch(self, transaction, gone.uid)
-
-    async def query(
-        self, model_name: str, include_states: bool, query: Any | None = None
-    ) -> list[Ref]:
-        """Find records of a model and its subclasses.
-
-        Args:
-            model_name: The model's name.
-            include_states: Whether the refs carry states.
-            query: What to find; None for every record. See :mod:`filestore.query`.
-
-        Returns:
-            Refs with the concrete class names, ordered by model, then uid.
-
-        Raises:
-            ModelMismatchError: There is no such model or property.
-            UnsupportedValueError: A property cannot have the value that is asked for.
-            CorruptFileError: A record that might match cannot be read.
-        """
-        self._validate_method("QUERY")
-        cls = class_named(model_name)
-        if cls is None:
-            raise ModelMismatchError(
-                f"there is no model {model_name!r}: import the module that defines it",
-                model=model_name,
-            )
-        found = await self._run_query(query, cls, include_states)
-        return [await guids.attach(self, self._reader.ref(key, state)) for key, state in found]
 
     async def graphql_models(self, query: GraphQLModelQuery) -> list[Ref]:
         """Run a GraphQL query on one model.
@@ -302,6 +274,13 @@ class FileStore(PrimitiveStore):
 
     async def _get(self, view: Snapshot, ref: Ref) -> Ref:
         ref = await guids.located(self, ref)
-        key = graph.locate_ref(view, ref, self.uid)
-        state = await self._read(view, key)
+        key, state = await self._find(view, ref)
         return await guids.attach(self, self._reader.ref(key, state))
+
+    async def _find(self, view: Snapshot, ref: Ref) -> tuple[Key, StateModel]:
+        usual = refs.usual_key(ref, self.uid)
+        if usual is not None:  # opening the file tells whether it is there
+            with suppress(RecordNotFoundError, ModelMismatchError):
+                return usual, await self._read(view, usual)
+        key = refs.locate_ref(view, ref, self.uid)
+        return key, await self._read(view, key)

@@ -12,6 +12,7 @@ import codecs
 import json
 import re
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import orjson
@@ -21,7 +22,7 @@ from filestore.errors import CorruptFileError, MergeConflictError, UnsupportedVa
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
+    from os import PathLike
 
 _DOCUMENT = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
 _LINE = orjson.OPT_SORT_KEYS
@@ -47,7 +48,7 @@ def encode_document(document: Mapping[str, Any]) -> bytes:
     return _dumps(document, _DOCUMENT)
 
 
-def decode_document(data: bytes, path: Path) -> Document:
+def decode_document(data: bytes, path: str | PathLike[str]) -> Document:
     """Read a JSON object.
 
     Raises:
@@ -65,7 +66,7 @@ def encode_links(links: Mapping[str, Iterable[Key]]) -> bytes:
     return encode_document({name: [key.link for key in keys] for name, keys in links.items()})
 
 
-def decode_links(data: bytes, path: Path) -> Links:
+def decode_links(data: bytes, path: str | PathLike[str]) -> Links:
     """Read a relationship index: for each relationship its targets, in order, each once.
 
     Raises:
@@ -115,7 +116,7 @@ def encode_points(points: Iterable[Point]) -> bytes:
     return b"".join(_dumps(point, _LINE) + b"\n" for point in points) or _EMPTY_SERIES
 
 
-def decode_points(data: bytes, path: Path) -> list[Point]:
+def decode_points(data: bytes, path: str | PathLike[str]) -> list[Point]:
     """Read a time series: objects with ``timestamp`` (seconds) and ``value``, in the file's order.
 
     Raises:
@@ -201,7 +202,12 @@ def _with_huge_integers(value: Any) -> Any:
 
 
 def _read(
-    data: bytes, path: Path, option: int, *, whole: bytes | None = None, first_line: int = 1
+    data: bytes,
+    path: str | PathLike[str],
+    option: int,
+    *,
+    whole: bytes | None = None,
+    first_line: int = 1,
 ) -> Any:
     """Read one JSON text exactly.
 
@@ -302,8 +308,9 @@ def _why_unreadable(data: bytes, whole: bytes, error: orjson.JSONDecodeError) ->
     return f"is no valid JSON, {error.msg}: correct it", error.lineno
 
 
-def _corrupt(path: Path, data: bytes, reason: str, *, line: int | None) -> NoReturn:
+def _corrupt(path: str | PathLike[str], data: bytes, reason: str, *, line: int | None) -> NoReturn:
     """Say what is wrong with a file, first of all if it is a git merge that is not finished."""
+    path = Path(path)
     conflict = _CONFLICT.search(data)
     if conflict is not None:
         line = data.count(b"\n", 0, conflict.start()) + 1
