@@ -55,6 +55,13 @@ ERRORS = {
 
 # A module imports from the rows below its own, never from its own row or from above.
 LAYERS = """
+    pytest_plugin
+    testing.contract
+    testing.primitives
+    testing.reads  testing.writes
+    testing.subject  testing.models  testing.stock
+    testing.factory  testing.make
+    testing.store
     cli.git_setup  cli.diff  cli.log
     cli.merge_driver  cli.changes
     store
@@ -70,6 +77,9 @@ LAYERS = """
     values
     forms
     classes  offloop
+    testing.golden
+    testing.report  fixtures
+    comparison
     past
     changes  merge
     parts
@@ -89,7 +99,7 @@ ROWS = [line.split() for line in LAYERS.strip().splitlines()]
 ROW = {name: number for number, row in enumerate(ROWS) for name in row}
 
 # From here down, modules handle model names, uids and JSON, and know nothing of constelite.
-ENGINE = ROW["past"]
+ENGINE = ROW["testing.golden"]
 ENGINE_USES = {"aiofiles", "filelock", "orjson"}
 
 
