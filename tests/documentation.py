@@ -74,6 +74,7 @@ class _Examples:
             "GIT_CONFIG_SYSTEM": os.devnull,
             "HOME": str(directory),
             "PATH": path,
+            "PYTEST_ADDOPTS": "-o asyncio_default_fixture_loop_scope=function",
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             "PYTEST_PLUGINS": "filestore.pytest_plugin,pytest_asyncio.plugin",
             "PYTHONDONTWRITEBYTECODE": "1",  # a file may change twice in a second
