@@ -63,9 +63,10 @@ LAYERS = """
     values
     forms
     classes
-    database
-    transaction
-    snapshot
+    repair
+    check  database
+    runtime  transaction
+    problems  snapshot
     disk.manifest  disk.index  disk.lock  disk.log  disk.tails
     disk.files  disk.documents
     disk.layout
@@ -75,7 +76,7 @@ ROWS = [line.split() for line in LAYERS.strip().splitlines()]
 ROW = {name: number for number, row in enumerate(ROWS) for name in row}
 
 # From here down, modules handle model names, uids and JSON, and know nothing of constelite.
-ENGINE = ROW["database"]
+ENGINE = ROW["repair"]
 ENGINE_USES = {"aiofiles", "filelock", "orjson"}
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import codecs
 import json
 import re
+from base64 import b64encode
+from decimal import Decimal
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -27,7 +29,9 @@ _DOCUMENT = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLI
 _LINE = orjson.OPT_SORT_KEYS
 _EMPTY_SERIES = b"\n"
 _BLANK = b" \t\r"
+_WHITESPACE = " \t\r\n"
 _POINT = {"timestamp", "value"}
+_FLOAT_DIGITS = 17  # every float can be told from all others by as many
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 # JSON never has these at the start of a line, because a text cannot hold a raw newline.
 _CONFLICT = re.compile(rb"^(?:<<<<<<<|>>>>>>>)(?: .*)?\r?$", re.MULTILINE)
@@ -171,6 +175,80 @@ def line_of(data: bytes, text: str, *, key: bool = True) -> int | None:
         if string.level == 1 and string.is_key is key and string.text == text:
             return string.line
     return None
+
+
+def encode_line(value: Mapping[str, Any]) -> bytes:
+    """One JSON object as one line, with its newline.
+
+    Raises:
+        UnsupportedValueError: It could not be read back.
+    """
+    return _dumps(value, _LINE) + b"\n"
+
+
+def decode_line(data: bytes, path: Path, number: int) -> Document:
+    """Read a JSON object that is line ``number`` of a file.
+
+    Raises:
+        CorruptFileError: It is no JSON object, or not exactly one.
+    """
+    value = _read(data, path, _LINE, first_line=number)
+    if type(value) is not dict:
+        _corrupt(
+            path, data, f"holds {_kind(value)}: a line should hold an object {{…}}", line=number
+        )
+    return value
+
+
+def texts_of(data: bytes) -> Iterator[tuple[str, str, int]]:
+    """The texts that an object holds, themselves or in lists: the key, the text, its line.
+
+    Args:
+        data: The file's content, which is valid JSON.
+    """
+    key = ""
+    for string in _strings(data):
+        if string.level == 1 and string.is_key:
+            key = string.text
+        elif string.level == 1:
+            yield key, string.text, string.line
+
+
+def is_same(data: bytes, other: bytes) -> bool:
+    """Tell whether two files say the same to the last digit, keys in whatever order.
+
+    Args:
+        data: JSON texts, one behind the other.
+        other: The same.
+    """
+    return _exactly(data) == _exactly(other)
+
+
+def as_text(data: bytes) -> dict[str, str]:
+    """A file's bytes as a member of a JSON object: as a text if they are one."""
+    try:
+        return {"content": data.decode()}
+    except UnicodeDecodeError:
+        return {"base64": b64encode(data).decode()}
+
+
+def _exactly(data: bytes) -> list[Any]:
+    text = data.decode().strip(_WHITESPACE)
+    values = []
+    while text:
+        value, end = _DECODER.raw_decode(text)
+        values.append(value)
+        text = text[end:].lstrip(_WHITESPACE)
+    return values
+
+
+def _float(text: str) -> float | Decimal:
+    """A number as a float if that is what it was written from, else with all its digits."""
+    exact = Decimal(text)
+    return float(text) if len(exact.as_tuple().digits) <= _FLOAT_DIGITS else exact
+
+
+_DECODER = json.JSONDecoder(parse_float=_float)
 
 
 def _dumps(value: Any, option: int) -> bytes:

@@ -19,6 +19,7 @@ import sqlite3
 import stat
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -28,7 +29,7 @@ from filestore.disk.layout import Key
 from filestore.errors import CorruptFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 # Also tells the format: a database with another schema is made anew.
 _SCHEMA = [
@@ -112,6 +113,56 @@ class LinkIndex:
         """The records whose relationship file could not be read at the last catch-up."""
         rows = self._select("SELECT model, uid FROM file WHERE NOT readable ORDER BY model, uid")
         return [Key(model, uid) for model, uid in rows]
+
+    def rebuild(self) -> None:
+        """Make the index anew from the relationship files."""
+        with self._mutex:
+            self.close()
+            self._remove()
+            self.catch_up()
+
+    def damage(self, links: Mapping[Key, documents.Links]) -> str | None:
+        """Say what is wrong with the database file, without changing it.
+
+        An index that is out of date is not wrong: the next use of it catches up.
+
+        Args:
+            links: What the relationship files say.
+        """
+        if self._inode_now() is None:
+            return None
+        try:
+            connection = sqlite3.connect(
+                f"{Path(self._path).absolute().as_uri()}?mode=ro",
+                uri=True,
+                timeout=0,
+                isolation_level=None,
+            )
+            with contextlib.closing(connection):
+                return self._damage(connection, links)
+        except sqlite3.Error as error:
+            return str(error) if _is_damaged(error) else None
+
+    def _damage(
+        self, connection: sqlite3.Connection, links: Mapping[Key, documents.Links]
+    ) -> str | None:
+        schema = _schema_of(connection)
+        if schema != _SCHEMA:
+            return "it has another format" if schema else None
+        connection.execute("BEGIN")
+        (state,) = connection.execute("PRAGMA quick_check").fetchone()
+        if state != "ok":
+            return str(state)
+        noted: dict[Key, set[tuple[str, str]]] = {}
+        for target, model, uid, field in connection.execute("SELECT * FROM link").fetchall():
+            noted.setdefault(Key(model, uid), set()).add((target, field))
+        for row in connection.execute("SELECT * FROM file WHERE readable").fetchall():
+            key = Key(row[0], row[1])
+            if key in links and self._fingerprint(key) == row[2:6]:
+                actual = {(to.link, name) for name, keys in links[key].items() for to in keys}
+                if noted.get(key, set()) != actual:
+                    return f"it has other links of {key.link} than the file"
+        return None
 
     def close(self) -> None:
         """Close the database; the next use opens it again."""

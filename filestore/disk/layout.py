@@ -11,6 +11,7 @@
     │   ├── index.sqlite            derived index; lost: rebuilt from the record files
     │   ├── tails/                  where long time series end; lost: found out by reading them
     │   ├── conflicts/              what recovery did not write, because the file was edited since
+    │   ├── removed/                what repair took away
     │   └── tmp/                    files being written, before they are renamed into place
     └── Cat/                        a directory a model class, named after it
         ├── 3f2b.json               properties of record 3f2b; lost: the record is gone
@@ -39,6 +40,7 @@ LOG = f"{RUNTIME}/log"
 INDEX = f"{RUNTIME}/index.sqlite"
 TAILS = f"{RUNTIME}/tails"
 CONFLICTS = f"{RUNTIME}/conflicts"
+REMOVED = f"{RUNTIME}/removed"
 TEMPORARY = f"{RUNTIME}/tmp"
 
 PROPERTIES_SUFFIX = ".json"

@@ -1,0 +1,162 @@
+"""The state of what a data directory holds beside its records: manifest, log, index, leftovers."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from typing import TYPE_CHECKING
+
+from filestore.disk import documents, layout
+from filestore.disk.files import Files
+from filestore.disk.index import LinkIndex
+from filestore.disk.log import NO_LOG, Log
+from filestore.disk.manifest import open_directory
+from filestore.errors import CorruptFileError, MergeConflictError, StoreFormatError
+from filestore.problems import reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from filestore.disk.documents import Links
+    from filestore.disk.layout import Key
+
+    Report = Callable[..., None]
+
+# A file that is being written is renamed within this time, in seconds.
+_YOUNG = 60.0
+# How long a commit of another process is given to be finished, in seconds, and the pause between.
+_PATIENCE = 1.0
+_PAUSE = 0.02
+
+
+def check_manifest(files: Files, report: Report) -> bool:
+    """Report what is wrong with ``filestore.json``.
+
+    Returns:
+        Whether the directory can be looked at any further.
+
+    Raises:
+        StoreFormatError: There is no such directory.
+    """
+    try:
+        open_directory(files.root, uid=None, name=None, default_name="", read_only=True)
+    except StoreFormatError as error:
+        if not os.path.isdir(files.root):
+            raise
+        report(os.path.basename(error.path or ""), None, "FS002", reason(error))
+        return False
+    except CorruptFileError as error:
+        code = "FS101" if isinstance(error, MergeConflictError) else "FS001"
+        report(layout.MANIFEST, error.line, code, reason(error))
+    except OSError as error:
+        text = f"cannot be read ({error.strerror}): correct its permissions"
+        report(layout.MANIFEST, None, "FS304", text)
+    else:
+        data = files.read(layout.MANIFEST)
+        if data is not None and data != canonical_manifest(files):
+            report(
+                layout.MANIFEST,
+                1,
+                "FS003",
+                "is not in canonical form: let repair rewrite it",
+                repairable=True,
+            )
+    return True
+
+
+def canonical_manifest(files: Files) -> bytes:
+    """The bytes that ``filestore.json`` should have, given what it says."""
+    data = files.read(layout.MANIFEST) or b"{}"
+    document = documents.decode_document(data, files.path(layout.MANIFEST))
+    return documents.encode_document(document)
+
+
+def check_runtime(files: Files, log: Log, links: Mapping[Key, Links], report: Report) -> None:
+    """Report what is wrong below ``.filestore``, given what the relationship files say."""
+    for name in (layout.LOCK, layout.LOG, layout.INDEX):
+        if files.exists(name) and not _is_regular(files, name):
+            text = "is no regular file: remove it, it is made anew"
+            report(name, None, "FS406", text)
+    if is_left_pending(log):
+        report(
+            layout.LOG,
+            None,
+            "FS403",
+            "holds a commit that was interrupted: the next write, repair or recover finishes it",
+            repairable=True,
+        )
+    if is_damaged(files, log):
+        report(
+            layout.LOG,
+            None,
+            "FS404",
+            "is damaged, so a commit that was interrupted cannot be finished: "
+            "let repair take it away",
+            repairable=True,
+        )
+    damage = LinkIndex(files, in_memory=True).damage(links)
+    if damage is not None:
+        text = f"is damaged ({damage}): let repair or reindex make it anew"
+        report(layout.INDEX, None, "FS402", text, repairable=True)
+    for name in leftovers(files):
+        text = "is what a killed process was writing: let repair take it away"
+        report(name, None, "FS401", text, repairable=True)
+    for name in _names(files, layout.CONFLICTS):
+        report(
+            f"{layout.CONFLICTS}/{name}",
+            None,
+            "FS405",
+            "is what an interrupted commit would have written to a file that was edited since: "
+            "merge it by hand, then delete it",
+        )
+
+
+def readable_log(root: str) -> Log:
+    """The log of a data directory; an empty one if something else is in its place."""
+    files = Files(root)
+    if files.exists(layout.LOG) and not _is_regular(files, layout.LOG):
+        return Log(Files(f"{root}/{layout.TEMPORARY}"))  # where none is
+    return Log(files)
+
+
+def is_left_pending(log: Log) -> bool:
+    """Tell whether the last commit is not applied, and nobody is at it."""
+    marks = log.marks()
+    deadline = time.monotonic() + _PATIENCE
+    while marks.pending and log.marks() == marks:
+        if time.monotonic() > deadline:
+            return True
+        time.sleep(_PAUSE)
+    return False
+
+
+def is_damaged(files: Files, log: Log) -> bool:
+    """Tell whether there is a log that cannot be read as one."""
+    if not _is_regular(files, layout.LOG) or log.marks() is not NO_LOG:
+        return False
+    return os.path.getsize(files.path(layout.LOG)) > 0
+
+
+def leftovers(files: Files) -> list[str]:
+    """The temporary files that nobody is writing any more."""
+    found = []
+    for name in _names(files, layout.TEMPORARY):
+        path = f"{layout.TEMPORARY}/{name}"
+        if _is_regular(files, path) and time.time() - os.lstat(files.path(path)).st_mtime > _YOUNG:
+            found.append(path)
+    return found
+
+
+def _names(files: Files, directory: str) -> list[str]:
+    try:
+        return sorted(os.listdir(files.path(directory)))
+    except OSError:
+        return []
+
+
+def _is_regular(files: Files, name: str) -> bool:
+    try:
+        return stat.S_ISREG(os.lstat(files.path(name)).st_mode)
+    except OSError:
+        return False
