@@ -25,7 +25,7 @@ from filestore.runtime import check_manifest, check_runtime, readable_log
 from filestore.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from filestore.disk.documents import Document, Links
 
@@ -152,7 +152,7 @@ class Scan:
         for model, uids in self._uids.items():
             for uid in uids:
                 models.setdefault(uid, []).append(model)
-            for group in _alike(uids):
+            for group in layout.alike(uids):
                 for uid in group:
                     self._case(Key(model, uid).properties, (u for u in group if u != uid))
         for uid, homes in models.items():
@@ -165,7 +165,7 @@ class Scan:
                     f"has the uid of {' and '.join(others)}, and a uid names one record of a "
                     "store: rename one of them",
                 )
-        for group in _alike(map(layout.directory_of, self._uids)):
+        for group in layout.alike(map(layout.directory_of, self._uids)):
             for directory in group:
                 self._case(directory, (other for other in group if other != directory))
 
@@ -391,11 +391,3 @@ def _first_difference(data: bytes, other: bytes) -> int:
     ours, others = data.splitlines(keepends=True), other.splitlines(keepends=True)
     pairs = enumerate(zip(ours, others, strict=False), 1)
     return next((number for number, (a, b) in pairs if a != b), min(len(ours), len(others)))
-
-
-def _alike(names: Iterable[str]) -> Iterator[list[str]]:
-    """The groups of names that differ in case alone."""
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        groups.setdefault(name.lower(), []).append(name)
-    return (sorted(group) for group in groups.values() if len(group) > 1)

@@ -114,6 +114,13 @@ class LinkIndex:
         rows = self._select("SELECT model, uid FROM file WHERE NOT readable ORDER BY model, uid")
         return [Key(model, uid) for model, uid in rows]
 
+    def size(self) -> tuple[int, int]:
+        """How many relationship files and links it knows."""
+        ((files, links),) = self._select(
+            "SELECT (SELECT count(*) FROM file), (SELECT count(*) FROM link)"
+        )
+        return files, links
+
     def rebuild(self) -> None:
         """Make the index anew from the relationship files."""
         with self._mutex:
@@ -132,16 +139,25 @@ class LinkIndex:
         if self._inode_now() is None:
             return None
         try:
-            connection = sqlite3.connect(
-                f"{Path(self._path).absolute().as_uri()}?mode=ro",
-                uri=True,
-                timeout=0,
-                isolation_level=None,
-            )
-            with contextlib.closing(connection):
+            with contextlib.closing(self._peek()) as connection:
                 return self._damage(connection, links)
         except sqlite3.Error as error:
             return str(error) if _is_damaged(error) else None
+
+    def behind(self) -> int | None:
+        """How many files the database file has still to read; None if there is none, or not now."""
+        if self._inode_now() is None:
+            return None
+        try:
+            with contextlib.closing(self._peek()) as connection:
+                return len(list(self._stale(connection)))
+        except sqlite3.Error:
+            return None
+
+    def _peek(self) -> sqlite3.Connection:
+        """Open the database file without changing it."""
+        uri = f"{Path(self._path).absolute().as_uri()}?mode=ro"
+        return sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)
 
     def _damage(
         self, connection: sqlite3.Connection, links: Mapping[Key, documents.Links]
