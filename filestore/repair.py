@@ -7,6 +7,7 @@ JSON object a line, with the file it was in, and why it went.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -75,7 +76,11 @@ async def repair(
     async with database.begin() as transaction:
         # Finishing an interrupted commit has changed files, and so may others have meanwhile.
         found = await wrap(scan)(root, progress)
-        kept = await wrap(_mend)(database, transaction, found)
+        mending = asyncio.ensure_future(wrap(_mend)(database, transaction, found))
+        try:
+            kept = await asyncio.shield(mending)
+        finally:
+            await asyncio.wait([mending])  # it needs the lock to its end
     left = await wrap(scan)(root, progress)
     remaining = {(p.path, p.code, p.text) for p in left.problems}  # lines have moved
     mended = [p for p in due if (p.path, p.code, p.text) not in remaining]
@@ -118,5 +123,10 @@ def _keep(database: Database, removed: Sequence[dict[str, Any]]) -> Path:
     while files.exists(name):
         number += 1
         name = f"{layout.REMOVED}/{stamp}-{number}.jsonl"
-    files.replace(name, b"".join(map(documents.encode_line, removed)), sync=True)
+    files.replace(
+        name,
+        b"".join(map(documents.encode_line, removed)),
+        sync=True,
+        temporary=f"removed-{uuid4()}",
+    )
     return files.path(name)

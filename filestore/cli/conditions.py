@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import operator
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -125,14 +126,15 @@ class Condition(NamedTuple):
 def parsed(text: str) -> Any:
     """A value given on a command line: as JSON if it is JSON, else as the text that it is."""
     try:
-        return orjson.loads(text)
+        orjson.loads(text)  # knows no NaN, and no number beyond every float
     except orjson.JSONDecodeError:
         return text
+    return json.loads(text)  # keeps all digits of an integer
 
 
 def order(value: Any) -> tuple[Any, ...]:
     """What to sort JSON values of any kind by: missing ones last."""
     rank = _rank(value)
     if rank in (3, 4):
-        return rank, orjson.dumps(value).decode()
+        return rank, json.dumps(value, sort_keys=True)
     return (rank,) if rank == 5 else (rank, value)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, Any, TypeVar
+import signal
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -15,12 +18,10 @@ from filestore.disk.layout import Key
 from filestore.disk.manifest import open_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from filestore.snapshot import Snapshot
     from filestore.transaction import Transaction
-
-    Command = Callable[..., Any]
 
 T = TypeVar("T")
 
@@ -56,9 +57,23 @@ def write(directory: str, work: Callable[[Transaction], T]) -> T:
 
     async def unit() -> T:
         async with database.begin() as transaction:
-            return work(transaction)
+            # The loop would only note Ctrl-C; here it stops the work, and nothing is written.
+            with _interruptible():
+                return work(transaction)
 
     return asyncio.run(unit())
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def model_named(text: str) -> str:

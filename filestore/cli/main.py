@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import io
+import sys
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -72,6 +74,9 @@ def cli(debug: bool) -> None:
     Nothing here needs the model classes: it works on the files. Writes are atomic, and safe beside
     programs that use the directory at the same time.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # not every terminal knows UTF-8
 
 
 def main() -> NoReturn:

@@ -12,6 +12,7 @@ import click
 from filestore.cli.conditions import Condition, order
 from filestore.cli.directory import directory_argument, json_option, locate, model_named, opened
 from filestore.cli.terminal import (
+    Failure,
     Progress,
     cell,
     count,
@@ -118,6 +119,8 @@ class _Record:
 def _records(view: Snapshot, model: str, unreadable: list[CorruptFileError]) -> Iterator[_Record]:
     """The records that can be read; why the others cannot is noted."""
     uids = view.uids(model)
+    if not uids and model not in view.models():
+        raise Failure(f"there is no model {layout.shown(model)}: ls without a model lists them all")
     with Progress(f"Reading {safe(model)}") as progress:
         for number, uid in enumerate(uids, 1):
             key = Key(model, uid)
@@ -243,12 +246,9 @@ def _summary(points: Sequence[dict[str, Any]]) -> str:
         return "no points"
     times = sorted(float(point["timestamp"]) for point in points)
     values = [point["value"] for point in points]
-    parts = [
-        count(len(points), "point"),
-        f"{_moment(times[0])} to {_moment(times[-1])}",
-        f"last {cell(values[-1])}",
-    ]
-    return "  ".join([", ".join(parts), sparkline(values)]).rstrip()
+    span = f"{_moment(times[0])} to {_moment(times[-1])}"
+    text = ", ".join([count(len(points), "point"), span, f"last {cell(values[-1])}"])
+    return f"{text}  {sparkline(values)}".rstrip()
 
 
 def _moment(timestamp: float) -> str:

@@ -43,9 +43,10 @@ def rename_model(directory: str, old: str, new: str, merge: bool) -> None:
             raise Failure(
                 f"{layout.shown(after)} has records already: give --merge to add these to them"
             )
+        series = transaction.files.series(before)
         with Progress("Renaming") as progress:
             for number, uid in enumerate(uids, 1):
-                _move(transaction, Key(before, uid), Key(after, uid))
+                _move(transaction, Key(before, uid), Key(after, uid), series.get(uid, ()))
                 progress(number)
             return len(uids), _redirect(transaction, before, after)
 
@@ -56,7 +57,7 @@ def rename_model(directory: str, old: str, new: str, merge: bool) -> None:
     say(f"{count(records, 'record')} renamed, {count(links, 'link')} changed")
 
 
-def _move(transaction: Transaction, key: Key, to: Key) -> None:
+def _move(transaction: Transaction, key: Key, to: Key, series: Sequence[str]) -> None:
     """Stage a record with all its files under another model; its links are redirected later."""
     if transaction.exists(to):
         raise Failure(f"{to.link} is there already: rename one of them; nothing was changed")
@@ -66,7 +67,7 @@ def _move(transaction: Transaction, key: Key, to: Key) -> None:
     if links is not None:
         documents.decode_links(links, transaction.files.path(key.links))
         transaction.put_file(to, to.links, links)
-    for name in transaction.files.series(key.model).get(key.uid, ()):
+    for name in series:
         data = transaction.read(key.series(name))
         if data is not None:
             documents.decode_points(data, transaction.files.path(key.series(name)))

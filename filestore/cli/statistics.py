@@ -10,7 +10,7 @@ import click
 from filestore.check import Scan
 from filestore.cli.directory import directory_argument, json_option, opened
 from filestore.cli.reading import when
-from filestore.cli.terminal import Progress, cell, say, say_json
+from filestore.cli.terminal import Progress, cell, count, say, say_json
 from filestore.disk import layout
 
 if TYPE_CHECKING:
@@ -101,7 +101,9 @@ def _index(database: Database, damaged: bool) -> str:
     behind = database.index.behind()
     if behind is None:
         return "none: made when it is needed"
-    return f"behind by {behind:,} files: catches up when it is needed" if behind else "up to date"
+    if behind == 0:
+        return "up to date"
+    return f"behind by {count(behind, 'file')}: catches up when it is needed"
 
 
 def _log(database: Database, committed: int, *, pending: bool) -> str:

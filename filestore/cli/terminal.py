@@ -6,13 +6,13 @@ characters visible. Colour and boxes are for terminals; elsewhere the same is pl
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
 import click
-import orjson
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -72,16 +72,9 @@ def warn(text: str) -> None:
     click.echo(safe(text), err=True)
 
 
-def say_json(value: Any, *, indent: bool = True) -> None:
-    """Show a value as JSON, pure ASCII where a terminal could take offence."""
-    from filestore.disk import documents
-
-    if not indent or not isinstance(value, dict):
-        option = orjson.OPT_INDENT_2 if indent else 0
-        text = orjson.dumps(value, option=option | orjson.OPT_SORT_KEYS).decode()
-    else:
-        text = documents.encode_document(value).decode().rstrip("\n")
-    click.echo(json_safe(text))
+def say_json(value: Any) -> None:
+    """Show a value as JSON that is safe for a terminal."""
+    click.echo(json_safe(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)))
 
 
 def json_safe(text: str) -> str:
@@ -93,7 +86,7 @@ def json_safe(text: str) -> str:
 
 
 def _escape(character: str) -> str:
-    units = character.encode("utf-16-be")
+    units = character.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[n] << 8 | units[n + 1]:04x}" for n in range(0, len(units), 2))
 
 
@@ -101,16 +94,8 @@ def cell(value: Any, *, whole: bool = False) -> str:
     """A JSON value as one line of text: texts as they are, everything else as JSON."""
     if value is None:
         return ""
-    text = value if isinstance(value, str) else _compact(value)
-    text = safe(text)
+    text = safe(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
     return text if whole or len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
-
-
-def _compact(value: Any) -> str:
-    try:
-        return orjson.dumps(value).decode()
-    except orjson.JSONEncodeError:  # an integer that orjson does not write
-        return str(value)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> None:

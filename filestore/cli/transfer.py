@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
+from uuid import uuid4
 
 import click
 
@@ -12,7 +15,8 @@ from filestore.cli.directory import directory_argument, model_named, opened, wri
 from filestore.cli.terminal import Progress, count, json_safe, say, warn
 from filestore.disk import documents, layout
 from filestore.disk.layout import Key
-from filestore.errors import CorruptFileError, RecordExistsError
+from filestore.errors import CorruptFileError, FileStoreError, RecordExistsError
+from filestore.problems import reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from filestore.snapshot import Snapshot
     from filestore.transaction import Transaction
 
+_LINE = Path("a line")
 _MEMBERS = {"model", "uid", "properties", "links", "series"}
 
 
@@ -39,15 +44,33 @@ def export(directory: str, models: Sequence[str], output: str) -> None:
     """
     view = opened(directory).view()
     names = [model_named(model) for model in models] or view.models()
-    with (
-        Progress("Exporting") as progress,
-        click.open_file(output, "wb", atomic=output != "-") as to,
-    ):
+    with Progress("Exporting") as progress, _written(output) as to:
         on_terminal = output == "-" and sys.stdout.isatty()
         for number, line in enumerate(_lines(view, names), 1):
             to.write(json_safe(line.decode()).encode() if on_terminal else line)
             if number % 100 == 0:
                 progress(number)
+
+
+@contextmanager
+def _written(path: str) -> Iterator[BinaryIO]:
+    """A file to write, which takes its name when it is whole; - is stdout."""
+    if path == "-":
+        yield sys.stdout.buffer
+        return
+    if os.path.exists(path) and not os.path.isfile(path):
+        with open(path, "wb") as device:
+            yield device
+        return
+    temporary = f"{path}.{uuid4()}.tmp"
+    try:
+        with open(temporary, "xb") as file:
+            yield file
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
 
 
 def _lines(view: Snapshot, models: Sequence[str]) -> Iterator[bytes]:
@@ -105,7 +128,7 @@ def import_(directory: str, source: BinaryIO, on_conflict: str) -> None:
 def _import(
     transaction: Transaction, source: BinaryIO, on_conflict: str, progress: Progress
 ) -> tuple[int, int, int]:
-    path = Path(source.name)
+    path = Path(getattr(source, "name", "<stdin>"))
     seen: dict[Key, int] = {}
     homes = _homes(transaction)
     linked: set[Key] = set()
@@ -114,7 +137,10 @@ def _import(
         if not line.strip():
             continue
         record = documents.decode_line(line.rstrip(b"\r\n"), path, number)
-        key, links, series = _parsed(record, line, path, number)
+        try:
+            key, links, series = _parsed(record)
+        except FileStoreError as error:
+            raise _wrong(path, number, reason(error)) from error
         if key in seen:
             raise _wrong(path, number, f"has {key.link} again, after line {seen[key]}")
         seen[key] = number
@@ -149,36 +175,38 @@ def _homes(transaction: Transaction) -> dict[str, str]:
 
 
 def _parsed(
-    record: dict[str, Any], line: bytes, path: Path, number: int
+    record: dict[str, Any],
 ) -> tuple[Key, documents.Links | None, dict[str, list[documents.Point]]]:
-    """Make sure that a line is a record, and give its parts."""
+    """Make sure that a line is a record, and give its parts.
+
+    Raises:
+        FileStoreError: It is none; the text says why.
+    """
     unknown = record.keys() - _MEMBERS
     if unknown:
-        raise _wrong(
-            path, number, f"has {layout.shown(min(unknown))}, which is no part of a record"
-        )
+        raise CorruptFileError(f"has {layout.shown(min(unknown))}, which is no part of a record")
     model, uid = record.get("model"), record.get("uid")
     if type(model) is not str or not layout.is_uid(uid):
-        raise _wrong(path, number, "has no 'model' and 'uid' that can name a record")
+        raise CorruptFileError("has no 'model' and 'uid' that can name a record")
     layout.directory_of(model)
     assert isinstance(uid, str)
     key = Key(model, uid)
     for name in ("properties", "links", "series"):
         if type(record.get(name, {})) is not dict:
-            raise _wrong(path, number, f"has no object for {name!r}")
+            raise CorruptFileError(f"has no object for {name!r}")
     if "properties" not in record:
-        raise _wrong(path, number, "has no 'properties'")
+        raise CorruptFileError("has no 'properties'")
     if record["properties"].get("model_name", model) != model:
-        raise _wrong(path, number, f"says another model_name than the model {layout.shown(model)}")
+        raise CorruptFileError(f"says another model_name than the model {layout.shown(model)}")
     links = None
     if "links" in record:
-        links = documents.decode_links(documents.encode_document(record["links"]), path)
+        links = documents.decode_links(documents.encode_document(record["links"]), _LINE)
     series = {}
     for name, points in record.get("series", {}).items():
         key.series(name)
         if type(points) is not list or not all(type(point) is dict for point in points):
-            raise _wrong(path, number, f"has no list of points for {layout.shown(name)}")
-        series[name] = documents.decode_points(documents.encode_points(points), path)
+            raise CorruptFileError(f"has no list of points for {layout.shown(name)}")
+        series[name] = documents.decode_points(documents.encode_points(points), _LINE)
     return key, links, series
 
 

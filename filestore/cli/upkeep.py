@@ -57,18 +57,17 @@ def _as_json(problems: Iterable[Problem]) -> list[dict[str, object]]:
 def check(directories: Sequence[str], as_json: bool) -> None:
     """Find everything that is wrong, and change nothing.
 
-    A line is path:line: CODE what is wrong, what to do. DIR may be a file of a data directory, as
-    pre-commit passes them: the whole directory is checked, once.
+    A line is path:line: CODE what is wrong, what to do; docs/check.md explains the codes. The exit
+    status is 1 if anything is found.
 
     Example: filestore check data
     """
     found: list[Problem] = []
-    for root in dict.fromkeys(map(_root_of, directories)):
+    for directory in directories:
         with Progress("Checking") as progress:
-            problems = find(root, progress)
-        place = os.path.relpath(root)
-        place = "" if place == "." else place
-        found += [p._replace(path=os.path.join(place, p.path)) for p in problems]
+            problems = find(os.path.abspath(directory), progress)
+        place = os.path.normpath(directory)
+        found += [p._replace(path=os.path.normpath(f"{place}/{p.path}")) for p in problems]
     if as_json:
         say_json(_as_json(found))
     else:
@@ -76,19 +75,6 @@ def check(directories: Sequence[str], as_json: bool) -> None:
             say(str(problem))
     if found:
         raise click.exceptions.Exit(1)
-
-
-def _root_of(path: str) -> str:
-    """The data directory that a path is, or lies in."""
-    root = os.path.abspath(path)
-    if os.path.isdir(root):
-        return root
-    above = root
-    while above != os.path.dirname(above):
-        above = os.path.dirname(above)
-        if os.path.isfile(os.path.join(above, layout.MANIFEST)):
-            return above
-    return root
 
 
 @click.command()
@@ -177,10 +163,10 @@ def recover(directory: str) -> None:
     say(f"finished commit {marks.committed}:")
     kept = [name for name in _kept(database) if name not in before]
     for operation in operations:
-        what = "removed" if operation.content is None else "wrote"
-        if not operation.is_done(_content(database, operation.path)):
-            what = "kept as it was edited since"
-        say(f"  {what} {operation.path}")
+        if operation.is_done(_content(database, operation.path)):
+            say(f"  {'removed' if operation.content is None else 'wrote'} {operation.path}")
+        else:
+            say(f"  left {operation.path} as it is, because it was edited since")
     for name in kept:
         say(f"  what it would have written is in {layout.CONFLICTS}/{name}: merge it by hand")
     if kept:
