@@ -18,7 +18,6 @@ from filestore.errors import (
     CorruptFileError,
     FileStoreError,
     MergeConflictError,
-    UnsupportedValueError,
 )
 from filestore.problems import Problem, reason
 from filestore.runtime import check_manifest, check_runtime, readable_log
@@ -242,14 +241,14 @@ class Scan:
             text += f"{layout.shown(key.model)}: move the file or correct the name"
             line = documents.line_of(data, _MODEL_NAME)
             self._report(key.properties, line, "FS106", text)
-        self._compare(key, key.properties, data, lambda: documents.encode_document(document))
+        self._compare(key, key.properties, data, documents.encode_document(document))
 
     def _links(self, key: Key, data: bytes) -> None:
         path = key.links
         document = self._document(path, data)
         if document is None:
             return
-        if not self._compare(key, path, data, lambda: documents.encode_document(document)):
+        if not self._compare(key, path, data, documents.encode_document(document)):
             return
         lines: dict[tuple[str, str], list[int]] = {}
         for name, text, line in documents.texts_of(data):
@@ -325,7 +324,7 @@ class Scan:
                 except CorruptFileError as wrong:
                     self._report(path, number, "FS107", reason(wrong))
             return
-        self._compare(key, path, data, lambda: documents.encode_points(points))
+        self._compare(key, path, data, documents.encode_points(points))
 
     # -- content -----------------------------------------------------------------------------------
 
@@ -336,13 +335,8 @@ class Scan:
             self._corrupt(path, error)
             return None
 
-    def _compare(self, key: Key, path: str, data: bytes, encode: Callable[[], bytes]) -> bool:
+    def _compare(self, key: Key, path: str, data: bytes, wanted: bytes) -> bool:
         """Tell whether a file can be written anew without losing anything."""
-        try:
-            wanted = encode()
-        except UnsupportedValueError as error:
-            self._report(path, None, "FS105", f"cannot be written again: {error}")
-            return False
         if data == wanted:
             return True
         number = _first_difference(data, wanted)

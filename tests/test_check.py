@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from filestore import FileStore, ReadOnlyError, StoreFormatError, runtime
-from filestore.check import check
+from filestore.check import Scan, check
 from filestore.database import Database
 from filestore.disk import documents, layout
 from filestore.disk.files import Files
@@ -141,12 +141,6 @@ def old(root: Path, name: str, data: bytes) -> None:
     put(root, name, data)
     then = time.time() - 300
     os.utime(root / name, (then, then))
-
-
-def corrupts_index(root: Path) -> None:
-    catch_up(root)
-    path = root / layout.INDEX
-    path.write_bytes(path.read_bytes()[:2000] + b"\xff" * 3000)
 
 
 def falsifies_index(root: Path) -> None:
@@ -349,6 +343,11 @@ DAMAGES = [
         "more digits than a float keeps",
         writes("Cat/tom.json", TOM.replace(b"3", b"3.14159265358979323846264338")),
         [f"Cat/tom.json:1: FS105 {DIGITS}"],
+    ),
+    Damage(
+        "a link that is a number with more digits than a float keeps",
+        writes("Cat/tom.rels.json", '{\n  "carer": [\n    0.12345678901234567890\n  ]\n}\n'),
+        [f"Cat/tom.rels.json:1: FS105 {DIGITS}"],
     ),
     Damage(
         "an integer beyond every float",
@@ -803,6 +802,26 @@ def test_index_that_is_empty_or_in_use_is_no_damage(root: Path) -> None:
         connection.close()
 
 
+@pytest.mark.parametrize("at", [0, 8], ids=["header", "cells"])
+def test_index_with_a_broken_page_is_damaged(root: Path, at: int) -> None:
+    catch_up(root)
+    path = root / layout.INDEX
+    data = bytearray(path.read_bytes())
+    for start in range(4096, len(data), 4096):
+        data[start + at : start + at + 8] = b"\xff" * 8
+    path.write_bytes(data)
+
+    assert [text.split(" ")[1] for text in found(root)] == ["FS402"]
+    assert [problem.code for problem in mend(root).repaired] == ["FS402"]
+    assert found(root) == []
+
+
+def test_index_file_that_is_no_database_is_behind_by_nothing_known(root: Path) -> None:
+    put(root, layout.INDEX, b"no database" * 99)
+
+    assert LinkIndex(Files(str(root)), in_memory=True).behind() is None
+
+
 def test_temporary_file_that_is_young_is_no_leftover(root: Path) -> None:
     put(root, ".filestore/tmp/next", TOM)
 
@@ -868,6 +887,37 @@ def test_pending_file_that_is_no_file_any_more_is_reported(root: Path) -> None:
     assert [text.split(" ")[1] for text in found(root)] == ["FS403", "FS301"]
 
 
+def test_problem_that_stays_while_others_commit_is_one(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(root, "Cat/tom.json", "[]")
+    database = Database(str(root), read_only=False, lock_timeout=5)
+    real = Scan._file
+    numbers = iter(range(999))
+
+    async def commit() -> None:
+        async with database.begin() as transaction:
+            transaction.put_document(Key("Human", "lisa"), {"n": next(numbers)})
+
+    def file(scan: Scan, model: str, name: str) -> None:
+        real(scan, model, name)
+        asyncio.run(commit())
+
+    monkeypatch.setattr(Scan, "_file", file)
+
+    assert [text.split(" ")[1] for text in found(root)] == ["FS103"]
+
+
+def test_record_that_a_listing_missed_is_there(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(root, "Human/lisa.rels.json", "{}\n")
+    real = Files.names
+    monkeypatch.setattr(
+        Files, "names", lambda files, model: [n for n in real(files, model) if n != "lisa.json"]
+    )
+
+    assert found(root) == []
+
+
 # -- the functions ---------------------------------------------------------------------------------
 
 
@@ -895,21 +945,19 @@ def test_progress_counts_all_files(root: Path) -> None:
 
 
 def test_edit_between_check_and_repair_stays(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(root, "Cat/tom.json", b'{"age": 3}')
-    from filestore import repair as module
+    put(root, "Cat/tom.json", b'{"age": 0}')
+    edits = iter(range(1, 9))
 
-    real = module.scan
-
-    def scan(path: str, progress: object = None) -> object:
-        result = real(path)
-        put(root, "Cat/tom.json", b'{"age": 4}')
+    def scan(path: str, progress: object = None) -> Scan:
+        result = Scan(path)
+        put(root, "Cat/tom.json", b'{"age": %d}' % next(edits))
         return result
 
-    monkeypatch.setattr(module, "scan", scan)
+    monkeypatch.setattr("filestore.repair.scan", scan)
     done = mend(root)
 
-    assert (root / "Cat/tom.json").read_bytes() in (b'{"age": 4}', b'{\n  "age": 4\n}\n')
-    assert done.kept is None
+    assert (root / "Cat/tom.json").read_bytes() == b'{"age": 3}'
+    assert (done.repaired, [problem.code for problem in done.left]) == ([], ["FS104"])
 
 
 def test_two_repairs_keep_apart_what_they_remove(root: Path) -> None:

@@ -376,6 +376,7 @@ def test_uid_of_several_records(root: Path) -> None:
 
 def test_statistics(root: Path) -> None:
     write(root / "Human/bart.rels.json", {"cats": ["Cat/tom", "Cat/gone"]})
+    (root / "Cat/README.md").write_text("not counted")
     os.utime(root / "Cat/kim.json", (NOON - 60, NOON - 60))
     os.utime(root / "Cat/zoe.json", (NOON + 60, NOON + 60))
 
@@ -418,6 +419,12 @@ def test_state_of_index_and_log(root: Path) -> None:
     assert state("log").endswith(", all is applied")
     (root / ".filestore/index.sqlite").write_bytes(b"rubbish" * 100)
     assert state("index") == "damaged: reindex makes it anew"
+
+
+def test_statistics_of_a_series_that_is_no_file(root: Path) -> None:
+    (root / "Cat/kim.weight.jsonl").mkdir()
+
+    assert run("stats", root, "--json").json["points"] == 3
 
 
 def test_statistics_of_nothing(tmp_path: Path) -> None:

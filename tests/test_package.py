@@ -53,7 +53,7 @@ ERRORS = {
 
 # A module imports from the rows below its own, never from its own row or from above.
 LAYERS = """
-    store
+    __main__  store
     primitives
     guids
     graph  cascade  query  graphql  rows

@@ -6,7 +6,7 @@ import errno
 import io
 import sys
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
@@ -79,11 +79,6 @@ def cli(debug: bool) -> None:
             stream.reconfigure(errors="backslashreplace")  # not every terminal knows UTF-8
 
 
-def main() -> NoReturn:
-    """Run the command that the shell asks for."""
+def main() -> None:
+    """Run the command that the shell asks for, and end the process."""
     cli.main(prog_name="filestore")
-    raise AssertionError("click ends the process")
-
-
-if __name__ == "__main__":
-    main()

@@ -68,10 +68,9 @@ def _move(transaction: Transaction, key: Key, to: Key, series: Sequence[str]) ->
         documents.decode_links(links, transaction.files.path(key.links))
         transaction.put_file(to, to.links, links)
     for name in series:
-        data = transaction.read(key.series(name))
-        if data is not None:
-            documents.decode_points(data, transaction.files.path(key.series(name)))
-            transaction.put_file(to, to.series(name), data)
+        data = transaction.read(key.series(name)) or b""
+        documents.decode_points(data, transaction.files.path(key.series(name)))
+        transaction.put_file(to, to.series(name), data)
     transaction.delete(key)
 
 
@@ -158,8 +157,7 @@ def _rename_in(
     if old in links:
         transaction.put_links(key, _renamed(links, old, new))
     if old in series:
-        data = transaction.read(key.series(old))
-        assert data is not None
+        data = transaction.read(key.series(old)) or b""
         documents.decode_points(data, transaction.files.path(key.series(old)))
         transaction.put_file(key, key.series(new), data)
         transaction.put_file(key, key.series(old), None)
