@@ -8,19 +8,22 @@ import os
 import shutil
 import socket
 import sqlite3
+import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from filestore import FileStore, ReadOnlyError, StoreFormatError, runtime
+import filestore.repair as module
+from filestore import CommitPendingError, FileStore, ReadOnlyError, StoreFormatError, runtime
 from filestore.check import Scan, check
 from filestore.database import Database
 from filestore.disk import documents, layout
 from filestore.disk.files import Files
 from filestore.disk.index import LinkIndex
 from filestore.disk.layout import Key
+from filestore.disk.lock import WriterLock
 from filestore.disk.log import Log, Operation, digest
 from filestore.problems import CODES
 from filestore.repair import Repairs, repair
@@ -802,13 +805,13 @@ def test_index_that_is_empty_or_in_use_is_no_damage(root: Path) -> None:
         connection.close()
 
 
-@pytest.mark.parametrize("at", [0, 8], ids=["header", "cells"])
+@pytest.mark.parametrize("at", [0, 3], ids=["header", "cells"])
 def test_index_with_a_broken_page_is_damaged(root: Path, at: int) -> None:
     catch_up(root)
     path = root / layout.INDEX
     data = bytearray(path.read_bytes())
     for start in range(4096, len(data), 4096):
-        data[start + at : start + at + 8] = b"\xff" * 8
+        data[start + at : start + at + 2] = b"\0\5"
     path.write_bytes(data)
 
     assert [text.split(" ")[1] for text in found(root)] == ["FS402"]
@@ -958,6 +961,66 @@ def test_edit_between_check_and_repair_stays(root: Path, monkeypatch: pytest.Mon
 
     assert (root / "Cat/tom.json").read_bytes() == b'{"age": 3}'
     assert (done.repaired, [problem.code for problem in done.left]) == ([], ["FS104"])
+
+
+def test_repair_that_is_interrupted_is_finished_by_the_next(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of three files is written when the disk is full."""
+    for name in ("a", "b", "c"):
+        put(root, f"Cat/{name}.json", b'{"age": 1}')
+    put(root, "Cat/d.rels.json", LINKS)
+    real = Files.replace
+
+    def replace(files: Files, name: str, data: bytes, **options: Any) -> None:
+        if name == "Cat/b.json":
+            raise OSError(28, "No space left on device")
+        real(files, name, data, **options)
+
+    with monkeypatch.context() as patch, pytest.raises(CommitPendingError):
+        patch.setattr(Files, "replace", replace)
+        mend(root)
+
+    assert {path.name for path in (root / layout.REMOVED).iterdir()}  # it was kept first
+    assert content(root)["Cat/a.json"] == b'{\n  "age": 1\n}\n'
+    assert content(root)["Cat/b.json"] == b'{"age": 1}'
+    assert [text.split(" ")[1] for text in found(root)] == ["FS403"]
+    assert [problem.code for problem in mend(root).repaired] == ["FS403"]
+    assert found(root) == []
+    mended = {f"Cat/{name}.json": b'{\n  "age": 1\n}\n' for name in ("a", "b", "c")}
+    assert content(root) == {**SOUND, **mended}
+
+
+async def test_repair_that_is_cancelled_keeps_the_lock_to_its_end(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(root, "Human/bart.rels.json", LINKS)
+    begun, go_on = threading.Event(), threading.Event()
+    locked = []
+    real = module._keep
+
+    def keep(database: Database, removed: list[dict[str, Any]]) -> Path:
+        begun.set()
+        go_on.wait(20)
+        locked.append(not WriterLock(database.files).try_acquire())
+        return real(database, removed)
+
+    monkeypatch.setattr(module, "_keep", keep)
+    repairing = asyncio.ensure_future(repair(Database(str(root), read_only=False, lock_timeout=5)))
+    await asyncio.to_thread(begun.wait, 20)
+    repairing.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await repairing
+
+    assert locked == [True]
+    assert content(root)["Human/bart.rels.json"] == LINKS
+    assert [problem.code for problem in (await wrapped(root)).repaired] == ["FS204"]
+
+
+async def wrapped(root: Path) -> Repairs:
+    return await repair(Database(str(root), read_only=False, lock_timeout=5))
 
 
 def test_two_repairs_keep_apart_what_they_remove(root: Path) -> None:

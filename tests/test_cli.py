@@ -263,7 +263,11 @@ def test_table_is_a_table(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     main.cli(["ls", str(root), "Cat"], standalone_mode=False)
 
     lines = [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", stream.text).splitlines()]
-    assert [line for line in lines if line] == [" uid   age   name", " " + "─" * 16, " tom     3   Tom"]
+    assert [line for line in lines if line] == [
+        " uid   age   name",
+        " " + "─" * 16,
+        " tom     3   Tom",
+    ]
 
 
 def test_colour_can_be_switched_off(root: Path) -> None:

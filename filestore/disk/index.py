@@ -168,7 +168,7 @@ class LinkIndex:
         connection.execute("BEGIN")
         (state,) = connection.execute("PRAGMA quick_check").fetchone()
         if state != "ok":
-            return str(state)
+            return "its pages do not hold together"
         noted: dict[Key, set[tuple[str, str]]] = {}
         for target, model, uid, field in connection.execute("SELECT * FROM link").fetchall():
             noted.setdefault(Key(model, uid), set()).add((target, field))
