@@ -167,7 +167,7 @@ def test_every_command_has_help_with_an_example() -> None:
 
 
 def test_every_command_is_documented() -> None:
-    text = (ROOT / "docs" / "cli.md").read_text("utf-8")
+    text = "".join(path.read_text("utf-8") for path in (ROOT / "docs").glob("*.md"))
 
     for name in COMMANDS:
         assert f"filestore {name}" in text
@@ -195,8 +195,12 @@ def test_unknown_command() -> None:
 
 
 def test_debug_shows_where_an_error_comes_from(tmp_path: Path) -> None:
-    with pytest.raises(filestore.StoreFormatError):
-        run("--debug", "ls", tmp_path / "nothing")
+    done = run("--debug", "ls", tmp_path / "nothing")
+    assert done.err.startswith("Traceback (most recent call last):\n")
+    assert f"filestore.errors.StoreFormatError: {tmp_path}/nothing is no directory" in done.err
+    done = run("--debug", "ls", tmp_path / "\x1b[31m")
+    assert done.status == 1
+    assert all(line.isprintable() for line in done.err.splitlines())
     assert run("ls", tmp_path / "nothing") == (
         1,
         "",

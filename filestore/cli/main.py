@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import io
 import sys
+import traceback
 from importlib import import_module
 from typing import Any
 
 import click
 
 import filestore
-from filestore.cli.terminal import Failure
+from filestore.cli.terminal import Failure, warn
 from filestore.errors import FileStoreError
 
 # Loaded when they are used, so that each command starts as fast as it can.
@@ -55,9 +56,11 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except (FileStoreError, OSError, RecursionError) as error:
-            broken_pipe = isinstance(error, OSError) and error.errno == errno.EPIPE
-            if ctx.params.get("debug") or broken_pipe:
-                raise
+            if isinstance(error, OSError) and error.errno == errno.EPIPE:
+                raise  # nobody reads on, which is no error
+            if ctx.params.get("debug"):
+                for line in "".join(traceback.format_exception(error)).splitlines():
+                    warn(line)
             raise Failure(str(error)) from error
 
 
