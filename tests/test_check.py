@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import filestore.repair as module
 from filestore import CommitPendingError, FileStore, ReadOnlyError, StoreFormatError, runtime
@@ -759,6 +761,70 @@ def test_all_damages_of_record_files_at_once(root: Path) -> None:
     put(root, "Human/x.rels.json", "{}")
 
     assert [text.split(" ")[1] for text in found(root)] == ["FS103", "FS104", "FS107", "FS204"]
+
+
+NAMES = [*SOUND, "Cat/kim.json", "Cat/kim.rels.json", "Cat/kim.weight.jsonl", "filestore.json"]
+TEXTS = [
+    b"",
+    b"\0\0",
+    b"{}",
+    b"[]\n",
+    b'{"carer": ["Human/x", "Human/lisa", "Human/lisa", 1, "x"], "a": 2}',
+    b'{"value": 1, "timestamp": 2}\n\n',
+    b'{"a": 1.00000000000000000000000001}',
+    b'{"model_name": "Dog", "x": [1e2, {"b": 1, "a": null}]}',
+    *SOUND.values(),
+]
+edits = st.lists(
+    st.tuples(
+        st.sampled_from(NAMES),
+        st.none()
+        | st.sampled_from(TEXTS)
+        | st.binary(max_size=20)
+        | st.tuples(st.integers(0, 60), st.binary(max_size=2)),
+    ),
+    max_size=4,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(edits)
+def test_whatever_happened_is_found_and_mended_once(
+    tmp_path_factory: pytest.TempPathFactory,
+    edits: list[tuple[str, bytes | tuple[int, bytes] | None]],
+) -> None:
+    """Nothing that could be read says anything else after a repair, but for links that go."""
+    root = tmp_path_factory.mktemp("store")
+    for name, data in {**SOUND, "filestore.json": MANIFEST}.items():
+        put(root, name, data)
+    for name, edit in edits:
+        data = (root / name).read_bytes() if (root / name).exists() else b""
+        if edit is None:
+            (root / name).unlink(missing_ok=True)
+        elif isinstance(edit, bytes):
+            put(root, name, edit)
+        else:
+            at, inserted = edit
+            put(root, name, data[:at] + inserted + data[at + 1 :])
+    before = content(root)
+
+    problems = check(str(root))
+    done = mend(root)
+
+    assert [p for p in problems if p.repairable] == done.repaired
+    assert not any(problem.repairable for problem in done.left)
+    assert check(str(root)) == done.left
+    again = content(root)
+    assert mend(root) == Repairs([], done.left, None)
+    assert content(root) == again
+    taken = {name for name in before if name not in again}
+    assert taken == {p.path for p in problems if p.code in ("FS204", "FS205")}
+    kept = done.kept.read_text() if done.kept is not None else ""
+    for name, data in before.items():
+        if name in taken:
+            assert name in kept
+        elif again[name] != data and not name.endswith(".rels.json"):
+            assert documents.is_same(data, again[name])
 
 
 # -- what is no problem ----------------------------------------------------------------------------

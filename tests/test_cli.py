@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from click.shell_completion import ShellComplete
 
 import filestore
 from filestore.cli import main, terminal
@@ -128,6 +129,28 @@ def test_completion(root: Path) -> None:
     assert [line.partition(",")[2] for line in done.stdout.splitlines()] == [
         *("repair", "rename-model", "rename-property", "reindex", "recover"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["ls", "{}", ""], ["Cat", "Job%5Bint%5D"]),
+        (["ls", "{}", "C"], ["Cat"]),
+        (["show", "{}", "t"], ["tom", "two"]),
+        (["show", "{}", "tom", "Cat/"], ["Cat/tom"]),
+        (["rm", "{}", ""], ["tom", "two"]),
+        (["link", "{}", "tom", "x", "tw"], ["two"]),
+        (["put", "{}", "J"], ["Job%5Bint%5D"]),
+        (["rename-model", "{}", "C"], ["Cat"]),
+        (["ls", "{}/nothing", ""], []),
+    ],
+)
+def test_completion_of_models_and_uids(root: Path, words: list[str], offered: list[str]) -> None:
+    write(root / "Job%5Bint%5D/two.json", {})
+    *args, incomplete = (word.format(root) for word in words)
+    completion = ShellComplete(main.cli, {}, "filestore", "_FILESTORE_COMPLETE")
+
+    assert [item.value for item in completion.get_completions(args, incomplete)] == offered
 
 
 def test_start_is_fast_and_light(root: Path) -> None:

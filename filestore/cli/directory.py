@@ -14,6 +14,7 @@ import click
 from filestore.cli.terminal import Failure, show_warnings
 from filestore.database import Database
 from filestore.disk import layout
+from filestore.disk.files import Files
 from filestore.disk.layout import Key
 from filestore.disk.manifest import open_directory
 
@@ -103,6 +104,27 @@ def key_named(text: str) -> Key:
         raise Failure(
             f"{layout.shown(text)} does not name a record: give Model/uid, or a uid"
         ) from None
+
+
+def complete_model(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """The models that a shell can offer."""
+    names = {key.link.partition("/")[0] for key in _keys(ctx)}
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def complete_record(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """The records that a shell can offer: by uid, or after a model's name and a slash."""
+    names = (key.link if "/" in incomplete else key.uid for key in _keys(ctx))
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def _keys(ctx: click.Context) -> Iterator[Key]:
+    """The records of the directory that was given; none if it is none: a shell wants no error."""
+    root = ctx.params.get("directory")
+    if root is not None and os.path.isdir(root):
+        files = Files(root)
+        for model in files.models():
+            yield from (Key(model, uid) for uid in files.uids(model))
 
 
 def locate(view: Snapshot, text: str) -> Key:

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from filestore.cli.conditions import Condition, order
-from filestore.cli.directory import directory_argument, json_option, locate, model_named, opened
+from filestore.cli.directory import (
+    complete_model,
+    complete_record,
+    directory_argument,
+    json_option,
+    locate,
+    model_named,
+    opened,
+)
 from filestore.cli.terminal import (
     Failure,
     Progress,
@@ -39,7 +47,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @click.command()
 @directory_argument
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=complete_model)
 @click.option("--columns", metavar="A,B", help="Show these properties and relationships alone.")
 @click.option(
     "--where", "conditions", multiple=True, metavar="CONDITION", help="Show what meets it."
@@ -175,7 +183,7 @@ def _list_models(files: Files, as_json: bool) -> None:
 
 @click.command()
 @directory_argument
-@click.argument("uids", metavar="UID...", nargs=-1, required=True)
+@click.argument("uids", metavar="UID...", nargs=-1, required=True, shell_complete=complete_record)
 @json_option
 def show(directory: str, uids: Sequence[str], as_json: bool) -> None:
     """Show records: properties, links out and in, time series.

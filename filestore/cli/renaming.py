@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from filestore.cli.directory import directory_argument, model_named, opened, write
+from filestore.cli.directory import complete_model, directory_argument, model_named, opened, write
 from filestore.cli.terminal import Failure, Progress, count, say
 from filestore.disk import documents, layout
 from filestore.disk.layout import Key
@@ -23,7 +23,7 @@ _MODEL_NAME = "model_name"
 
 @click.command()
 @directory_argument
-@click.argument("old")
+@click.argument("old", shell_complete=complete_model)
 @click.argument("new")
 @click.option("--merge", is_flag=True, help="NEW may have records already.")
 def rename_model(directory: str, old: str, new: str, merge: bool) -> None:
@@ -103,7 +103,7 @@ def _sources(transaction: Transaction) -> Iterator[Key]:
 
 @click.command()
 @directory_argument
-@click.argument("models", metavar="MODEL[,MODEL...]")
+@click.argument("models", metavar="MODEL[,MODEL...]", shell_complete=complete_model)
 @click.argument("old")
 @click.argument("new")
 def rename_property(directory: str, models: str, old: str, new: str) -> None:

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import click
 
-from filestore.cli.directory import directory_argument, model_named, opened, write
+from filestore.cli.directory import complete_model, directory_argument, model_named, opened, write
 from filestore.cli.terminal import Progress, count, json_safe, say, warn
 from filestore.disk import documents, layout
 from filestore.disk.layout import Key
@@ -30,7 +30,7 @@ _MEMBERS = {"model", "uid", "properties", "links", "series"}
 
 @click.command()
 @directory_argument
-@click.argument("models", metavar="MODEL...", nargs=-1)
+@click.argument("models", metavar="MODEL...", nargs=-1, shell_complete=complete_model)
 @click.option(
     "-o", "--output", type=click.Path(allow_dash=True), default="-", help="Write to a file."
 )

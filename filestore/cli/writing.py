@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from filestore.cli.conditions import parsed
-from filestore.cli.directory import directory_argument, key_named, locate, model_named, write
+from filestore.cli.directory import (
+    complete_model,
+    complete_record,
+    directory_argument,
+    key_named,
+    locate,
+    model_named,
+    write,
+)
 from filestore.cli.terminal import Failure, count, say
 from filestore.disk import documents, layout
 from filestore.disk.layout import Key
@@ -25,7 +33,7 @@ STDIN = Path("<stdin>")
 
 @click.command()
 @directory_argument
-@click.argument("record", metavar="MODEL[/UID]")
+@click.argument("record", metavar="MODEL[/UID]", shell_complete=complete_model)
 @click.argument("properties", metavar="NAME=VALUE...", nargs=-1)
 @click.option("--unset", multiple=True, metavar="NAME", help="Take a property away.")
 @click.option("--replace", is_flag=True, help="Take all other properties away.")
@@ -90,7 +98,7 @@ def _record(transaction: Transaction, text: str) -> Key:
 
 @click.command()
 @directory_argument
-@click.argument("uids", metavar="UID...", nargs=-1, required=True)
+@click.argument("uids", metavar="UID...", nargs=-1, required=True, shell_complete=complete_record)
 @click.option("--unlink", "may_unlink", is_flag=True, help="Remove links to them, too.")
 @click.option(
     "--with", "names", multiple=True, metavar="NAME", help="Remove what they alone link to as NAME."
@@ -168,9 +176,11 @@ def _listed(keys: Collection[Key]) -> str:
 
 @click.command()
 @directory_argument
-@click.argument("source", metavar="UID")
+@click.argument("source", metavar="UID", shell_complete=complete_record)
 @click.argument("name")
-@click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
+@click.argument(
+    "targets", metavar="TARGET...", nargs=-1, required=True, shell_complete=complete_record
+)
 def link(directory: str, source: str, name: str, targets: Sequence[str]) -> None:
     """Link a record to others, as NAME; a link that is there stays where it is.
 
@@ -189,9 +199,11 @@ def link(directory: str, source: str, name: str, targets: Sequence[str]) -> None
 
 @click.command()
 @directory_argument
-@click.argument("source", metavar="UID")
+@click.argument("source", metavar="UID", shell_complete=complete_record)
 @click.argument("name")
-@click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
+@click.argument(
+    "targets", metavar="TARGET...", nargs=-1, required=True, shell_complete=complete_record
+)
 def unlink(directory: str, source: str, name: str, targets: Sequence[str]) -> None:
     """Remove links of a record; the records that they lead to stay.
 
