@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pty
 import re
@@ -21,6 +22,7 @@ import filestore
 from filestore.cli import main, terminal
 from filestore.cli.main import COMMANDS
 from filestore.disk import layout
+from filestore.disk.files import Files
 from tests.command import files, out, run
 from tests.directories import records, write
 
@@ -106,6 +108,15 @@ def test_pipe_that_is_closed_early(root: Path) -> None:
 
     assert done.stdout.count("\n") == 1
     assert done.stderr == ""
+
+
+def test_nobody_reads_on(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def models(_: Files) -> list[str]:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(Files, "models", models)
+
+    assert run("ls", root) == (1, "", "")
 
 
 def test_terminal_that_does_not_know_all_characters(root: Path) -> None:

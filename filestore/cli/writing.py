@@ -18,7 +18,7 @@ from filestore.cli.directory import (
     model_named,
     write,
 )
-from filestore.cli.terminal import Failure, count, say
+from filestore.cli.terminal import Failure, Progress, count, say
 from filestore.disk import documents, layout
 from filestore.disk.layout import Key
 
@@ -115,6 +115,8 @@ def rm(directory: str, uids: Sequence[str], may_unlink: bool, names: Sequence[st
 
     def work(transaction: Transaction) -> tuple[list[Key], int]:
         roots = [locate(transaction, uid) for uid in uids]
+        with Progress("Reading links"):
+            transaction.catch_up()
         doomed = _doomed(transaction, roots, names)
         sources = {
             source: None
