@@ -143,7 +143,7 @@ def show_tree() -> None:
         for name in names[:3]:
             print(f"{INDENT}│   ├── {name}")
         print(f"{INDENT}│   └── … {len(names) - 3:,} more")
-    print(f"{INDENT}├── .filestore/           a lock and an index, which git ignores")
+    print(f"{INDENT}├── .filestore/           lock, log and index, which git ignores")
     print(f"{INDENT}└── filestore.json        which store this is")
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from filestore.disk import documents, layout
 from filestore.disk.files import Files
-from filestore.disk.index import LinkIndex
+from filestore.disk.index import Index
 from filestore.disk.layout import Key
 from filestore.errors import (
     CorruptFileError,
@@ -92,7 +92,7 @@ class Scan:
         self._progress = progress
         if check_manifest(files, self._report):
             log = readable_log(root)
-            self._view = Snapshot(files, LinkIndex(files, in_memory=True), log)
+            self._view = Snapshot(files, Index(files, log, in_memory=True), log)
             self._records()
             check_runtime(files, log, self.links, self._report)
         self.problems.sort(key=lambda problem: problem.place)

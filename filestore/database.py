@@ -19,9 +19,9 @@ from aiofiles.base import wrap
 
 from filestore.disk import layout
 from filestore.disk.files import Files, SyncError
-from filestore.disk.index import LinkIndex
+from filestore.disk.index import Index
 from filestore.disk.lock import WriterLock
-from filestore.disk.log import Log, Marks, Operation
+from filestore.disk.log import Log, Operation
 from filestore.disk.tails import Tails
 from filestore.errors import (
     CommitPendingError,
@@ -59,8 +59,8 @@ class Database:
         self, root: str, *, read_only: bool, lock_timeout: float, durable: bool = False
     ) -> None:
         self.files = Files(root)
-        self.index = LinkIndex(self.files, in_memory=read_only)
         self.log = Log(self.files)
+        self.index = Index(self.files, self.log, in_memory=read_only)
         self.tails = Tails(self.files)
         self._identity = os.path.realpath(root)
         self._read_only = read_only
@@ -146,17 +146,18 @@ class Database:
     def _commit(self, operations: list[Operation], transaction: Transaction) -> None:
         if transaction.owner[0] != os.getpid():
             raise RuntimeError("a forked child cannot commit the transaction of its parent")
-        for directory in _directories(operations):
-            self.files.check_directory(f"{directory}/")
-        marks = self.log.append(operations)
+        directories = _directories(operations)
+        mtimes = {name: self.files.directory_mtime(name) for name in directories}
+        marks = self.log.append(operations, mtimes)
         self.log.commit(marks)
         with self._promised():
-            self._apply(operations, marks)
+            self._apply(operations)
+            self.log.applied(marks, list(map(self.files.directory_mtime, directories)))
         for operation in operations:
             if operation.path in transaction.latest:
                 self.tails.write(operation.path, transaction.latest[operation.path])
 
-    def _apply(self, operations: list[Operation], marks: Marks) -> None:
+    def _apply(self, operations: list[Operation]) -> None:
         """Make a committed entry true. Doing it twice is doing it once."""
         if self._durable:
             self.log.sync()
@@ -172,7 +173,6 @@ class Database:
         if self._durable:
             for directory in _directories(operations):
                 self.files.sync_directory(directory)
-        self.log.applied(marks)
 
     @contextmanager
     def _promised(self) -> Iterator[None]:
@@ -231,11 +231,12 @@ class Database:
             return
         with self._promised():
             self.log.open()
-            operations = self.log.operations(marks)
-            if operations is None:
+            entry = self.log.pending(marks)
+            if entry is None:
                 self.log.cut(marks.committed)  # a power loss tore it: it was never acknowledged
             else:
-                self._apply([o for o in operations if self._is_due(o, marks.committed)], marks)
+                self._apply([o for o in entry.operations if self._is_due(o, marks.committed)])
+                self.log.applied(marks)
 
     def _is_due(self, operation: Operation, number: int) -> bool:
         """Tell whether an unfinished commit has still to write a file.
@@ -255,7 +256,7 @@ class Database:
 
     def _keep(self, operation: Operation, number: int) -> None:
         """Keep aside what a commit would have written to a file that was edited since."""
-        kept = f"{layout.CONFLICTS}/{number}-{operation.path.replace('/', '-')}"
+        kept = f"{layout.CONFLICTS}/{number}/{operation.path}"
         if operation.content is not None:
             self.files.replace(kept, operation.content)
         logger.warning(

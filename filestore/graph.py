@@ -85,17 +85,13 @@ class GraphWriter:
         """Stage a new record under a chosen uid, and all that is related to it.
 
         Raises:
-            RecordExistsError: The uid is in use.
-            FileStoreError: As for :meth:`write`.
+            FileStoreError: The uid is in use; or as for :meth:`write`.
         """
-        check_unused(self._transaction, uid)
+        if not isinstance(state, StateModel):
+            kind = type(state).__name__
+            raise UnsupportedValueError(f"create takes a state, not a {kind}: leave out ref(…)")
         schema = ModelSchema.of(type(state))
-        key = Key(schema.name, uid)
-        remains = (key.links, *(key.series(name) for name in schema.dynamics))
-        if any(self._transaction.read(name) is not None for name in remains):
-            # A record whose properties were deleted by hand must not leave the rest to this one.
-            self._transaction.delete(key)
-        self._schedule(key, state, schema, Ref(state=state), new=True)
+        self._schedule(key := self._unused(uid, schema), state, schema, Ref(state=state), new=True)
         self._write_pending("PUT")
         return key
 
@@ -138,7 +134,7 @@ class GraphWriter:
             if known:
                 return known[0]
             schema = ModelSchema.of(type(ref.state))
-            key = self.new_key(schema.name)
+            key = self.new_key(schema)
             self._schedule(key, ref.state, schema, ref, new=True)
             return key
         key = locate_ref(self._transaction, ref, self._store_uid, where, type(ref.state))
@@ -148,16 +144,23 @@ class GraphWriter:
             self._schedule(key, ref.state, schema, ref, new=False)
         return key
 
-    def new_key(self, model: str) -> Key:
+    def new_key(self, schema: ModelSchema) -> Key:
         """The address of a new record of a model.
 
         Raises:
             FileStoreError: The uid that ``new_uid`` made is in use, or no safe file name.
         """
-        uid = self._new_uid()
-        # A random uid is unused; one that a caller's factory makes may be in use by any model.
-        check_unused(self._transaction, uid, (model,) if self._new_uid is layout.new_uid else None)
-        return Key(model, uid)
+        return self._unused(self._new_uid(), schema, random=self._new_uid is layout.new_uid)
+
+    def _unused(self, uid: str, schema: ModelSchema, *, random: bool = False) -> Key:
+        """The address of a new record under a uid that must not be in use."""
+        check_unused(self._transaction, uid, (schema.name,) if random else None)
+        key = Key(schema.name, uid)
+        remains = () if random else (key.links, *map(key.series, schema.dynamics))
+        if any(self._transaction.read(name) is not None for name in remains):
+            # A record whose properties were deleted by hand must not leave the rest to this one.
+            self._transaction.delete(key)
+        return key
 
     def _schedule(
         self, key: Key, state: StateModel, schema: ModelSchema, ref: Ref, *, new: bool

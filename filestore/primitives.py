@@ -9,39 +9,38 @@ is a hint, because constelite often gives the wrong one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
-from time import perf_counter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from aiofiles.base import wrap
 from constelite.models import Dynamic, Ref, RelInspector, StateModel, StaticTypes
 from constelite.store import AsyncBaseStore
 from pydantic.v1 import Field, PrivateAttr
 
-from filestore import cascade, graph, guids
-from filestore import query as queries
+from filestore import cascade, graph, guids, search
 from filestore.classes import family, is_a
 from filestore.database import Database
 from filestore.disk import layout
 from filestore.disk.layout import Key
 from filestore.errors import ModelMismatchError
+from filestore.offloop import cancellable
+from filestore.query import Query
 from filestore.schema import MODEL_NAME, ModelSchema
 from filestore.states import StateReader, known_class
-from filestore.transaction import Transaction
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable
     from uuid import UUID
 
+    from filestore.disk.index import Progress
     from filestore.schema import Relation
     from filestore.snapshot import Snapshot
+    from filestore.transaction import Transaction
 
 UID = str
-T = TypeVar("T")
 
-# Nothing holds up the event loop for longer than this, in seconds.
-_LONG = 0.004
+# So many files are looked at without leaving the event loop.
+_FEW_FILES = 1000
 
 
 class PrimitiveStore(AsyncBaseStore):
@@ -59,7 +58,6 @@ class PrimitiveStore(AsyncBaseStore):
 
     _database: Database = PrivateAttr()
     _reader: StateReader = PrivateAttr()
-    _durations: dict[object, float] = PrivateAttr(default_factory=dict)
 
     async def uid_exists(self, uid: UID, model_type: Any = None) -> bool:
         """Tell whether the store has a record under that uid, of whatever class."""
@@ -77,7 +75,7 @@ class PrimitiveStore(AsyncBaseStore):
         """Write a new record without relationships; returns its uid."""
         schema = ModelSchema.of(model_type)
         async with self._unit() as transaction:
-            key = self._writer(transaction).new_key(schema.name)
+            key = self._writer(transaction).new_key(schema)
             guids.touch(self, transaction, key.uid)
             self._write_statics(transaction, key, schema, static_props, new=True)
             self._write_series(transaction, key, schema, dynamic_props, extend=False)
@@ -197,8 +195,8 @@ class PrimitiveStore(AsyncBaseStore):
         self, query: Any, model_type: type[StateModel], include_states: bool
     ) -> dict[UID, StateModel | None]:
         """Find records of a class and its subclasses: states, or None, by uid, in stable order."""
-        found = await self._run_query(query, model_type, include_states)
-        return {key.uid: state for key, state in found}
+        found = self._search(Query.of(query, model_type), include_states=include_states)
+        return {key.uid: state async for key, state in found}
 
     # -- guids, where constelite's own methods ask for them --------------------------------------
 
@@ -239,31 +237,26 @@ class PrimitiveStore(AsyncBaseStore):
             await self._catch_up(view)
         return self._reader.read(view, key)
 
-    async def _run_query(
-        self, query: Any, cls: type[StateModel], include_states: bool
-    ) -> list[queries.Match]:
+    async def _search(
+        self, query: Query, *, include_states: bool
+    ) -> AsyncGenerator[tuple[Key, StateModel | None], None]:
+        """The records that match, in order, with their states if wanted."""
         view = self._database.view()
-        return await self._paced(
-            view,
-            cls.__name__,
-            lambda: queries.run(view, self._reader, query, cls, include_states=include_states),
-        )
+        if not query.asks and not include_states:
+            for key in search.keys(view, query):
+                yield key, None
+            return
+        if query.asks:
+            await self._catch_up(view)
+        async with aclosing(search.search(view, self._reader, query)) as found:
+            async for key, state in found:
+                yield key, state if include_states else None
 
-    async def _catch_up(self, view: Snapshot) -> None:
-        await self._paced(view, "links", view.catch_up)
-
-    async def _paced(self, view: Snapshot, what: object, work: Callable[[], T]) -> T:
-        """Do work in proportion to the store: off the event loop, unless it was quick last time.
-
-        Inside a transaction it is done at once, because other tasks may share that transaction.
-        """
-        start = perf_counter()
-        if isinstance(view, Transaction) or self._durations.get(what, _LONG) < _LONG:
-            result = work()
-        else:
-            result = await wrap(work)()
-        self._durations[what] = perf_counter() - start
-        return result
+    async def _catch_up(self, view: Snapshot, progress: Progress | None = None) -> None:
+        """Bring the index up to date: at once if there is little to do, else off the event loop."""
+        if progress is None and view.catch_up(limit=_FEW_FILES):
+            return
+        await cancellable(view.catch_up, progress)
 
     def _record(
         self, transaction: Transaction, uid: UID, model_type: Any

@@ -11,6 +11,7 @@ import asyncio
 import os
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ from aiofiles.base import wrap
 
 from filestore.check import scan
 from filestore.disk import documents, layout
+from filestore.offloop import cancellable
 from filestore.runtime import canonical_manifest, is_damaged, leftovers
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ async def repair(
     Args:
         database: The directory.
         dry_run: Only say what would be done; nothing is locked or written.
-        progress: As for :func:`filestore.check.check`.
+        progress: Told how many files are done, and how many there are, in the event loop.
 
     Raises:
         LockTimeoutError: Another writer held the store for too long.
@@ -65,7 +67,7 @@ async def repair(
         OSError: Something could not be written.
     """
     root = database.files.root
-    found = await wrap(scan)(root, progress)
+    found = await cancellable(partial(scan, root), progress)
     due = [problem for problem in found.problems if problem.repairable]
     blocked = any(problem.code in _BLOCKING for problem in found.problems)
     if dry_run:
@@ -75,13 +77,13 @@ async def repair(
         return Repairs([], found.problems, None)
     async with database.begin() as transaction:
         # Finishing an interrupted commit has changed files, and so may others have meanwhile.
-        found = await wrap(scan)(root, progress)
+        found = await cancellable(partial(scan, root), progress)
         mending = asyncio.ensure_future(wrap(_mend)(database, transaction, found))
         try:
             kept = await asyncio.shield(mending)
         finally:
             await asyncio.wait([mending])  # it needs the lock to its end
-    left = await wrap(scan)(root, progress)
+    left = await cancellable(partial(scan, root), progress)
     remaining = {(p.path, p.code, p.text) for p in left.problems}  # lines have moved
     mended = [p for p in due if (p.path, p.code, p.text) not in remaining]
     return Repairs(mended, left.problems, kept)

@@ -7,9 +7,8 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
-from filestore.disk import documents, layout
+from filestore.disk import documents, inspection, layout
 from filestore.disk.files import Files
-from filestore.disk.index import LinkIndex
 from filestore.disk.log import NO_LOG, Log
 from filestore.disk.manifest import open_directory
 from filestore.errors import CorruptFileError, MergeConflictError, StoreFormatError
@@ -44,7 +43,10 @@ def check_manifest(files: Files, report: Report) -> bool:
     except StoreFormatError as error:
         if not os.path.isdir(files.root):
             raise
-        report(os.path.basename(error.path or ""), None, "FS002", reason(error))
+        name = os.path.relpath(error.path or files.root, files.root)
+        if name.startswith(f"{layout.RUNTIME}/"):
+            return True  # check_runtime reports it, and it hides no record
+        report(name, None, "FS002", reason(error))
         return False
     except CorruptFileError as error:
         code = "FS101" if isinstance(error, MergeConflictError) else "FS001"
@@ -76,8 +78,10 @@ def check_runtime(files: Files, log: Log, links: Mapping[Key, Links], report: Re
     """Report what is wrong below ``.filestore``, given what the relationship files say."""
     for name in (layout.LOCK, layout.LOG, layout.INDEX):
         if files.exists(name) and not _is_regular(files, name):
-            text = "is no regular file: remove it, it is made anew"
-            report(name, None, "FS406", text)
+            report(name, None, "FS406", "is no regular file: remove it, it is made anew")
+    for name in (layout.TEMPORARY, layout.TAILS, layout.CONFLICTS, layout.REMOVED):
+        if files.exists(name) and not _is_directory(files, name):
+            report(name, None, "FS406", "is no directory of its own: move it away")
     if is_left_pending(log):
         report(
             layout.LOG,
@@ -95,16 +99,16 @@ def check_runtime(files: Files, log: Log, links: Mapping[Key, Links], report: Re
             "let repair take it away",
             repairable=True,
         )
-    damage = LinkIndex(files, in_memory=True).damage(links)
+    damage = inspection.damage(files, links)
     if damage is not None:
         text = f"is damaged ({damage}): let repair or reindex make it anew"
         report(layout.INDEX, None, "FS402", text, repairable=True)
     for name in leftovers(files):
         text = "is what a killed process was writing: let repair take it away"
         report(name, None, "FS401", text, repairable=True)
-    for name in _names(files, layout.CONFLICTS):
+    for name in kept_aside(files):
         report(
-            f"{layout.CONFLICTS}/{name}",
+            name,
             None,
             "FS405",
             "is what an interrupted commit would have written to a file that was edited since: "
@@ -140,19 +144,35 @@ def is_damaged(files: Files, log: Log) -> bool:
 
 def leftovers(files: Files) -> list[str]:
     """The temporary files that nobody is writing any more."""
-    found = []
-    for name in _names(files, layout.TEMPORARY):
-        path = f"{layout.TEMPORARY}/{name}"
-        if _is_regular(files, path) and time.time() - os.lstat(files.path(path)).st_mtime > _YOUNG:
-            found.append(path)
-    return found
+    oldest = time.time() - _YOUNG
+    return [
+        name
+        for name in _below(files, layout.TEMPORARY)
+        if _is_regular(files, name) and os.lstat(files.path(name)).st_mtime < oldest
+    ]
 
 
-def _names(files: Files, directory: str) -> list[str]:
-    try:
-        return sorted(os.listdir(files.path(directory)))
-    except OSError:
+def kept_aside(files: Files) -> list[str]:
+    """The files that recovery did not write, because what they belong to was edited since."""
+    return _below(files, layout.CONFLICTS)
+
+
+def _below(files: Files, directory: str) -> list[str]:
+    """The files below a directory, if it is a real one."""
+    if not _is_directory(files, directory):
         return []
+    return sorted(
+        os.path.relpath(os.path.join(parent, name), files.root)
+        for parent, _, names in os.walk(files.path(directory))
+        for name in names
+    )
+
+
+def _is_directory(files: Files, name: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.lstat(files.path(name)).st_mode)
+    except OSError:
+        return False
 
 
 def _is_regular(files: Files, name: str) -> bool:

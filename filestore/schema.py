@@ -96,6 +96,8 @@ class ModelSchema:
         dynamics: Codecs of the time series, by field.
         relations: The relationships, by field.
         backlinks: The backrefs.
+        validates_whole: Whether validators of the class's own see a record as a whole, and may
+            make anything of any property.
     """
 
     def __init__(self, cls: type[StateModel]) -> None:
@@ -109,8 +111,9 @@ class ModelSchema:
             self._classify(name, field)
         inherited = [validator for _, validator in StateModel.__post_root_validators__]
         own_roots = [v for _, v in cls.__post_root_validators__ if v not in inherited]
+        self.validates_whole = bool(own_roots or cls.__pre_root_validators__)
         self._looks_around = any(codec.looks_around for codec in self.statics.values())
-        self._checks_whole = bool(own_roots or cls.__pre_root_validators__ or self._looks_around)
+        self._checks_whole = self.validates_whole or self._looks_around
         self._required = [
             name
             for name, codec in self.statics.items()

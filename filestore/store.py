@@ -5,25 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
-
-from aiofiles.base import wrap
 
 from filestore import cascade, graph, guids
 from filestore.check import check
-from filestore.classes import class_named, published_classes
+from filestore.classes import published_classes
 from filestore.database import Database
 from filestore.disk import layout
 from filestore.disk.manifest import open_directory
-from filestore.errors import (
-    FileStoreError,
-    ModelMismatchError,
-    RecordNotFoundError,
-    StoreFormatError,
-)
+from filestore.errors import FileStoreError, RecordNotFoundError, StoreFormatError
+from filestore.finder import FinderStore
 from filestore.graphql import SchemaManager
-from filestore.primitives import PrimitiveStore
+from filestore.offloop import cancellable
 from filestore.repair import repair
 from filestore.rows import refs_from
 from filestore.states import StateReader
@@ -55,7 +50,7 @@ def _uuid4(uid: UUID | str) -> UUID:
     raise StoreFormatError(f"the uid of a store must be a UUID4, and {str(uid)!r} is none")
 
 
-class FileStore(PrimitiveStore):
+class FileStore(FinderStore):
     """A constelite store whose database is a directory of JSON files.
 
     Every public write is one unit of work: committed as a whole, or not at all. One unit at a time
@@ -110,7 +105,7 @@ class FileStore(PrimitiveStore):
             graphql_schema_manager=SchemaManager(published_classes),
         )
         self._database = Database(
-            path, read_only=read_only, lock_timeout=lock_timeout, durable=durable
+            path, read_only=read_only, lock_timeout=self.lock_timeout, durable=durable
         )
         self._reader = StateReader(self.uid, self.name)
 
@@ -222,34 +217,6 @@ class FileStore(PrimitiveStore):
             for gone in cascade.delete_record(transaction, key):
                 guids.touch(self, transaction, gone.uid)
 
-    async def query(
-        self, model_name: str, include_states: bool, query: Any | None = None
-    ) -> list[Ref]:
-        """Find records of a model and its subclasses.
-
-        Args:
-            model_name: The model's name.
-            include_states: Whether the refs carry states.
-            query: What to find; None for every record. See :mod:`filestore.query`.
-
-        Returns:
-            Refs with the concrete class names, ordered by model, then uid.
-
-        Raises:
-            ModelMismatchError: There is no such model or property.
-            UnsupportedValueError: A property cannot have the value that is asked for.
-            CorruptFileError: A record that might match cannot be read.
-        """
-        self._validate_method("QUERY")
-        cls = class_named(model_name)
-        if cls is None:
-            raise ModelMismatchError(
-                f"there is no model {model_name!r}: import the module that defines it",
-                model=model_name,
-            )
-        found = await self._run_query(query, cls, include_states)
-        return [await guids.attach(self, self._reader.ref(key, state)) for key, state in found]
-
     async def graphql_models(self, query: GraphQLModelQuery) -> list[Ref]:
         """Run a GraphQL query on one model.
 
@@ -294,13 +261,12 @@ class FileStore(PrimitiveStore):
         The files are looked at as they are on the disk, also within a transaction.
 
         Args:
-            progress: Told how many files are done, and how many there are; called in another
-                thread.
+            progress: Told how many files are done, and how many there are.
 
         Returns:
             The problems, ordered by path and line; empty if all is well.
         """
-        found: list[Problem] = await wrap(check)(str(self.root), progress)
+        found: list[Problem] = await cancellable(partial(check, str(self.root)), progress)
         return found
 
     async def repair(self, *, dry_run: bool = False, progress: Progress | None = None) -> Repairs:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from filestore.disk.documents import Links, Point
     from filestore.disk.files import Files
-    from filestore.disk.index import LinkIndex
+    from filestore.disk.index import Index, Progress
     from filestore.disk.layout import Key
     from filestore.disk.log import Log
     from filestore.disk.tails import Tails
@@ -32,7 +32,7 @@ class Transaction(Snapshot):
 
     Args:
         files: The data directory.
-        index: Its incoming links.
+        index: Its index.
         log: Its log, with nothing pending.
         tails: What is known of the ends of its long series.
         outer: The transaction that this one is part of. What is staged in either is seen in both;
@@ -46,7 +46,7 @@ class Transaction(Snapshot):
     def __init__(
         self,
         files: Files,
-        index: LinkIndex,
+        index: Index,
         log: Log,
         tails: Tails,
         outer: Transaction | None = None,
@@ -77,11 +77,11 @@ class Transaction(Snapshot):
         """Read several files of one record: nobody else writes meanwhile."""
         return read()
 
-    def catch_up(self) -> None:
+    def catch_up(self, *, limit: int | None = None, progress: Progress | None = None) -> bool:
         """Bring the index up to date, once for this unit, which keeps other writers out."""
-        if not self._known.caught_up:
-            self._index.catch_up()
-            self._known.caught_up = True
+        known = self._known
+        known.caught_up = known.caught_up or self.index.catch_up(limit=limit, progress=progress)
+        return known.caught_up
 
     def referrers(self, key: Key) -> list[tuple[Key, str]]:
         """Like :meth:`incoming`, for a caller that is going to change every one of them.
@@ -90,7 +90,7 @@ class Transaction(Snapshot):
             CorruptFileError: A relationship index that cannot be read names ``key``.
         """
         hits = self.incoming(key)
-        for source in self._index.unreadable():
+        for source in self.index.unreadable():
             data = self.read(source.links)
             if data is not None and f'"{key.link}"'.encode() in data:
                 documents.decode_links(data, self.files.path(source.links))
@@ -195,7 +195,7 @@ class Transaction(Snapshot):
 
     def nested(self) -> Transaction:
         """A part of this unit that can be rolled back by itself."""
-        return Transaction(self.files, self._index, self._log, self._tails, outer=self)
+        return Transaction(self.files, self.index, self._log, self._tails, outer=self)
 
     def rollback(self) -> None:
         """Take back what was staged through this transaction."""
@@ -203,6 +203,7 @@ class Transaction(Snapshot):
         for name, (before, staged) in self._undo.items():
             if operations.get(name) is not staged:
                 continue  # another task of the same unit has written it since
+            self.latest.pop(name, None)  # found out again by reading, if need be
             if before is None:
                 del operations[name]
             else:

@@ -50,6 +50,11 @@ class ValueCodec:
             self._exact_items = _exact_types(field.sub_fields[0])
 
     @property
+    def exact(self) -> tuple[type, ...]:
+        """The types whose values the field surely reads from JSON as they are."""
+        return self._exact
+
+    @property
     def looks_around(self) -> bool:
         """Whether validators of the model's own see the field, and may look at other values."""
         return bool(self.field.class_validators)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -112,6 +113,35 @@ async def test_replaced_then_extended_in_one_transaction(data: Path) -> None:
         await store.put(with_state(store, "tom", Cat(weight=weights((9.0, 9.0)))))
         await extend(store, (9.0, 9.0), (3.0, 3.0))
     assert await points(store) == [(9.0, 9.0), (3.0, 3.0)]
+
+
+async def test_extended_after_a_replacement_was_taken_back(data: Path) -> None:
+    store = await long_series(data)
+    for again in range(2):  # the second time, from what the first left behind
+        async with store.transaction():
+            await extend(store, (LONG + 2.0, 2.0))
+            with pytest.raises(RuntimeError):
+                async with store.transaction():
+                    await store.put(with_state(store, "tom", Cat(weight=weights((9.0, 9.0)))))
+                    raise RuntimeError
+            if not again:
+                await extend(store, (LONG + 2.0, 2.0))
+        await extend(store, (LONG + 2.0, 2.0))
+        assert (await points(store))[LONG:] == [(LONG + 2.0, 2.0)]
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("../mine")])
+async def test_a_note_that_is_no_file_is_neither_read_nor_written(data: Path, make: Any) -> None:
+    store = await long_series(data)
+    (note,) = (data / ".filestore" / "tails").iterdir()
+    mine = data / ".filestore" / "mine"
+    mine.write_text("mine")
+    note.unlink()
+    make(note)
+    for number in (1.0, 2.0):
+        await extend(store, (LONG + number, 1.0))
+    assert len(await points(store)) == LONG + 2
+    assert mine.read_text() == "mine"
 
 
 async def test_notes_that_are_lost_or_damaged_cost_a_read_and_nothing_else(data: Path) -> None:

@@ -21,9 +21,9 @@ import filestore.repair as module
 from filestore import CommitPendingError, FileStore, ReadOnlyError, StoreFormatError, runtime
 from filestore.check import Scan, check
 from filestore.database import Database
-from filestore.disk import documents, layout
+from filestore.disk import documents, inspection, layout
 from filestore.disk.files import Files
-from filestore.disk.index import LinkIndex
+from filestore.disk.index import Index
 from filestore.disk.layout import Key
 from filestore.disk.lock import WriterLock
 from filestore.disk.log import Log, Operation, digest
@@ -151,7 +151,7 @@ def old(root: Path, name: str, data: bytes) -> None:
 def falsifies_index(root: Path) -> None:
     catch_up(root)
     with sqlite3.connect(root / layout.INDEX) as connection:
-        connection.execute("UPDATE link SET target = 'Human/bart'")
+        connection.execute("UPDATE link SET uid = 'bart'")
     connection.close()
 
 
@@ -163,12 +163,17 @@ def reformats_index(root: Path) -> None:
 
 def catch_up(root: Path) -> None:
     time.sleep(0.03)  # an index does not trust files as young as file times are coarse
-    index = LinkIndex(Files(str(root)), in_memory=False)
+    files = Files(str(root))
+    index = Index(files, Log(files), in_memory=False)
     index.catch_up()
     index.close()
 
 
 BART = b'{\n  "model_name": "Human",\n  "name": "Bart"\n}\n'
+
+
+def mtimes(root: Path) -> dict[str, int]:
+    return {name: (root / name).stat().st_mtime_ns for name in ("Cat", "Human")}
 
 
 def interrupts_commit(root: Path) -> None:
@@ -179,7 +184,7 @@ def interrupts_commit(root: Path) -> None:
         Operation("Human/bart.json", None, BART),
         Operation("Cat/tom.rels.json", digest(LINKS), moved),
     ]
-    log.commit(log.append(operations))
+    log.commit(log.append(operations, mtimes(root)))
 
 
 CONFLICT = LINKS.replace(b'    "Human/lisa"\n', b"<<<<<<< ours\n=======\n>>>>>>> theirs\n")
@@ -639,10 +644,10 @@ DAMAGES = [
     ),
     Damage(
         "a kept conflict",
-        writes(".filestore/conflicts/7-Cat-tom.json", TOM),
+        writes(".filestore/conflicts/7/Cat/tom.json", TOM),
         [
             (
-                ".filestore/conflicts/7-Cat-tom.json:1: FS405 is what an interrupted commit would "
+                ".filestore/conflicts/7/Cat/tom.json:1: FS405 is what an interrupted commit would "
                 "have written to a file that was edited since: merge it by hand, then delete it"
             ),
         ],
@@ -651,6 +656,17 @@ DAMAGES = [
         "a directory for a log",
         replaces(layout.LOG, Path.mkdir),
         [".filestore/log:1: FS406 is no regular file: remove it, it is made anew"],
+    ),
+    Damage(
+        "symbolic links for directories of runtime state",
+        lambda root: [
+            replaces(name, lambda path: path.symlink_to(root.parent))(root)
+            for name in (layout.CONFLICTS, layout.REMOVED, layout.TAILS)
+        ],
+        [
+            f"{name}:1: FS406 is no directory of its own: move it away"
+            for name in (layout.CONFLICTS, layout.REMOVED, layout.TAILS)
+        ],
     ),
     Damage(
         "a symbolic link for an index",
@@ -871,7 +887,7 @@ def test_index_that_is_empty_or_in_use_is_no_damage(root: Path) -> None:
         connection.close()
 
 
-@pytest.mark.parametrize("at", [0, 3], ids=["header", "cells"])
+@pytest.mark.parametrize("at", [0, 5], ids=["header", "cells"])
 def test_index_with_a_broken_page_is_damaged(root: Path, at: int) -> None:
     catch_up(root)
     path = root / layout.INDEX
@@ -888,7 +904,7 @@ def test_index_with_a_broken_page_is_damaged(root: Path, at: int) -> None:
 def test_index_file_that_is_no_database_is_behind_by_nothing_known(root: Path) -> None:
     put(root, layout.INDEX, b"no database" * 99)
 
-    assert LinkIndex(Files(str(root)), in_memory=True).behind() is None
+    assert inspection.behind(Files(str(root))) is None
 
 
 def test_temporary_file_that_is_young_is_no_leftover(root: Path) -> None:
@@ -943,7 +959,7 @@ def test_record_that_a_pending_commit_removes_is_gone(root: Path) -> None:
     operations = [
         Operation(name, digest(data), None) for name, data in SOUND.items() if "tom" in name
     ]
-    log.commit(log.append(operations))
+    log.commit(log.append(operations, mtimes(root)))
 
     assert [text.split(" ")[1] for text in found(root)] == ["FS403"]
 
@@ -1017,7 +1033,7 @@ def test_edit_between_check_and_repair_stays(root: Path, monkeypatch: pytest.Mon
     put(root, "Cat/tom.json", b'{"age": 0}')
     edits = iter(range(1, 9))
 
-    def scan(path: str, progress: object = None) -> Scan:
+    def scan(path: str, progress: object) -> Scan:
         result = Scan(path)
         put(root, "Cat/tom.json", b'{"age": %d}' % next(edits))
         return result

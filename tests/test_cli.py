@@ -243,9 +243,7 @@ def test_debug_shows_where_an_error_comes_from(tmp_path: Path) -> None:
 
 
 def test_error_of_the_system_is_one_sentence(root: Path) -> None:
-    (root / layout.LOG).unlink()
-    (root / layout.LOG).mkdir()
-    done = run("put", root, "Cat/tom", "age=4")
+    done = run("export", root, "-o", root / "no" / "lines.jsonl")
 
     assert done.status == 1
     assert done.err.startswith("filestore: [Errno ")

@@ -35,7 +35,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def left_by_a_killed_process(root: Path, *operations: Operation) -> int:
     """Commit to the log, and apply nothing."""
     log = Log(Files(str(root)))
-    marks = log.append(list(operations))
+    marks = log.append(list(operations), {"Cat": (root / "Cat").stat().st_mtime_ns})
     log.commit(marks)
     return marks.committed
 
@@ -202,9 +202,9 @@ def test_reindex(root: Path) -> None:
     write(root / "Cat/tom.rels.json", {"friends": ["Cat/tom", "Cat/kim"]})
     (root / layout.INDEX).write_bytes(b"rubbish" * 99)
 
-    assert out("reindex", "data") == "2 links in 1 relationship file\n"
+    assert out("reindex", "data") == "2 files read, 2 links found\n"
     assert "FS402" not in run("check", "data").out
-    assert out("reindex", "data") == "2 links in 1 relationship file\n"
+    assert out("reindex", "data") == "2 files read, 2 links found\n"
 
 
 # -- recover ---------------------------------------------------------------------------------------
@@ -247,11 +247,11 @@ def test_recover_keeps_what_was_edited_since(root: Path) -> None:
         "  left Cat/tom.json as it is, because it was edited since",
         "  left Cat/zoe.json as it is, because it was edited since",
         (
-            f"  what it would have written is in .filestore/conflicts/{number}-Cat-tom.json: "
+            f"  what it would have written is in .filestore/conflicts/{number}/Cat/tom.json: "
             "merge it by hand"
         ),
         (
-            f"  what it would have written is in .filestore/conflicts/{number}-Cat-zoe.json: "
+            f"  what it would have written is in .filestore/conflicts/{number}/Cat/zoe.json: "
             "merge it by hand"
         ),
     ]

@@ -10,14 +10,17 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
 import pytest
+from constelite.models import Dynamic, TimePoint, ref
 
 from filestore import FileStore
 from filestore.errors import (
+    CommitPendingError,
     CorruptFileError,
     MergeConflictError,
     RecordExistsError,
@@ -355,6 +358,43 @@ async def test_a_file_where_a_model_directory_should_be(attacked, root):
     assert error.path == root / "Chest"
     assert (root / "Chest").read_text() == "mine"
     await others_are_well(attacked, linked=True)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("../mine")])
+async def test_a_temporary_that_is_no_file(attacked, root, make):
+    """It blocks nothing, nothing is written through it, and once it is gone all is well."""
+    temporary, mine = root / ".filestore/tmp/next", root / ".filestore/mine"
+    temporary.parent.mkdir(parents=True, exist_ok=True)
+    mine.write_text("mine")
+    make(temporary)
+    error = await raised(attacked.create(Food(name="cocoa"), "cocoa"))
+    assert isinstance(error, CommitPendingError)
+    assert str(temporary) in str(error)
+    assert mine.read_text() == "mine"
+    if temporary.is_dir():
+        temporary.rmdir()
+    else:
+        temporary.unlink()
+    await attacked.create(Food(name="tea"), "tea")
+    assert (await attacked.get(to(attacked, Food, "cocoa"))).state.name == "cocoa"
+
+
+@pytest.mark.parametrize("name", [".filestore", ".filestore/tmp", ".filestore/tails"])
+async def test_runtime_state_that_becomes_a_link_while_the_store_is_open(attacked, root, name):
+    store, outside = attacked, root.parent / "outside"
+    outside.mkdir()
+    await store.put(ref(Food(name="first")))
+    shutil.rmtree(root / name, ignore_errors=True)
+    (root / name).symlink_to(outside)
+    series = Dynamic[float](
+        points=[TimePoint[float](timestamp=float(n), value=0.5) for n in range(3000)]
+    )
+    with suppress(CorruptFileError, CommitPendingError):  # or it needs nothing from there
+        await store.create(Cat(name="new", weight=series), "new")
+    assert list(outside.iterdir()) == []
+    (root / name).unlink()
+    await store.put(ref(Food(name="second")))
+    assert (await store.get(to(store, Cat, "snowball"))).state.name == "snowball"
 
 
 # -- what belongs to somebody else -----------------------------------------------------------------

@@ -204,6 +204,8 @@ def test_query(store: FileStore, remote: Any) -> None:
     assert found(sweet=True) == found(sweet=1) == [early.uid]
     assert found(grade=Grade.GOOD) == [late.uid]
     assert found(grade=None) == [early.uid]
+    assert found(opened__gte="2024-05-02T00:00:00Z") == [late.uid]
+    assert found(name__in=["1", "2"], grown_at__isnull=False) == [early.uid]
     assert found(grown_at=vineyard.uid) == found(grown_at=vineyard) == [early.uid]
     assert found(opened="2024-05-01T12:00:00Z", sweet=False) == []
     [bare, _] = remote.query(model_name="Wine", store=store)

@@ -20,10 +20,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from filestore.disk import documents, index
+from filestore.disk import changes, documents, index, indexfile
 from filestore.disk.files import Files, Fingerprint
-from filestore.disk.index import LinkIndex
+from filestore.disk.index import Index
 from filestore.disk.layout import Key, links_uid_of, model_of
+from filestore.disk.log import Log
 from filestore.errors import CorruptFileError
 
 DATABASE = ".filestore/index.sqlite"
@@ -62,7 +63,7 @@ def brute_force(root: Path) -> tuple[dict[Key, list[tuple[Key, str]]], list[Key]
     return {target: sorted(found) for target, found in incoming.items()}, sorted(unreadable)
 
 
-def agrees(found: LinkIndex, root: Path, *targets: Key) -> None:
+def agrees(found: Index, root: Path, *targets: Key) -> None:
     """The index says what brute force says, about all targets there are and the ones given."""
     incoming, unreadable = brute_force(root)
     for target in {*incoming, *targets, LISA, BART, *CATS}:
@@ -70,11 +71,11 @@ def agrees(found: LinkIndex, root: Path, *targets: Key) -> None:
     assert found.unreadable() == unreadable
 
 
-def open_index(root: Path, *, in_memory: bool = False) -> LinkIndex:
-    return LinkIndex(Files(str(root)), in_memory=in_memory)
+def open_index(root: Path, *, in_memory: bool = False) -> Index:
+    return Index(Files(str(root)), Log(Files(str(root))), in_memory=in_memory)
 
 
-def caught_up(root: Path) -> LinkIndex:
+def caught_up(root: Path) -> Index:
     found = open_index(root)
     found.catch_up()
     return found
@@ -183,7 +184,7 @@ def test_nothing_is_read_when_nothing_changed(root, monkeypatch):
 
 
 def test_many_files_are_learned_in_batches(root, monkeypatch):
-    monkeypatch.setattr(index, "_BATCH", 3)
+    monkeypatch.setattr(changes, "BATCH", 3)
     for number in range(11):
         write(root, Key("Cat", f"{number}"), {"carer": [LISA]})
     found = caught_up(root)
@@ -226,9 +227,10 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.changed = 1_700_000_000_000_000_000
         self.readings = [self.changed]
-        monkeypatch.setattr(index.time, "time_ns", self.now)
-        monkeypatch.setattr(LinkIndex, "_fingerprint", lambda _, key: self.fingerprint())
-        monkeypatch.setattr(Files, "link_files", self.link_files)
+        monkeypatch.setattr(time, "time_ns", self.now)
+        monkeypatch.setattr(Files, "has_fine_times", lambda _: False)
+        monkeypatch.setattr(Files, "fingerprint", lambda *_: self.fingerprint())
+        monkeypatch.setattr(Files, "fingerprints", self.fingerprints)
 
     def now(self) -> int:
         return self.readings.pop(0) if len(self.readings) > 1 else self.readings[0]
@@ -236,8 +238,8 @@ class Clock:
     def fingerprint(self) -> Fingerprint:
         return Fingerprint(7, 42, self.changed, self.changed)
 
-    def link_files(self, model: str):
-        return [("aa", self.fingerprint())] if model == "Cat" else []
+    def fingerprints(self, model: str, _):
+        return [("aa.rels.json", *self.fingerprint())] if model == "Cat" else []
 
 
 @pytest.fixture
@@ -260,7 +262,7 @@ def test_an_edit_in_the_same_clock_tick_is_seen(root, clock):
 
 def test_a_slow_read_does_not_make_a_young_file_old(root, clock):
     found = open_index(root)
-    clock.readings = [clock.changed + 5_000_000, clock.changed + 500_000_000]
+    clock.readings = [clock.changed + 5_000_000] * 2 + [clock.changed + 500_000_000]
     found.catch_up()
     write(root, CATS[0], {"carer": [BART]}, in_place=True)
     found.catch_up()
@@ -395,17 +397,17 @@ DAMAGES = {
     "garbage in all tables": lambda path: (garbage(path, 4096), garbage(path, 8192)),
     "an older format": lambda path: foreign(path, "CREATE TABLE file (model, uid)"),
     "an unknown format": lambda path: foreign(path, "CREATE TABLE whatever (x)"),
-    "one table is missing": lambda path: foreign(path, *index._SCHEMA[:1]),
+    "one table is missing": lambda path: foreign(path, *indexfile._SCHEMA[:1]),
     "a view for a table": lambda path: foreign(
-        path, "CREATE VIEW link AS SELECT 1", *index._SCHEMA[:1]
+        path, "CREATE VIEW link AS SELECT 1", *indexfile._SCHEMA[:1]
     ),
     "a trigger": lambda path: foreign(
         path,
-        *index._SCHEMA,
+        *indexfile._SCHEMA,
         "CREATE TRIGGER t AFTER INSERT ON file BEGIN DELETE FROM link; END",
     ),
     "another row format": lambda path: foreign(
-        path, *(part.replace("WITHOUT ROWID", "") for part in index._SCHEMA)
+        path, *(part.replace("WITHOUT ROWID", "") for part in indexfile._SCHEMA)
     ),
 }
 
@@ -489,7 +491,7 @@ def locked(root: Path):
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index, "_BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(indexfile, "_BUSY_SECONDS", 0.05)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -599,10 +601,12 @@ def test_older_knowledge_never_takes_the_place_of_newer(root, monkeypatch):
         (CATS[0], {"carer": [LISA]}, {"carer": [BART]}),
         (CATS[1], {"carer": [LISA]}, None),
     ]
-    looked = slow._stale
+    looked = changes.look
 
-    def look_early(connection: sqlite3.Connection) -> list[Key]:
-        found = [*looked(connection), *CATS]
+    def look_early(*arguments, **options):
+        monkeypatch.undo()
+        found = looked(*arguments, **options)
+        found.named.extend((key.model, f"{key.uid}.rels.json") for key in CATS)
         for key, _, after in edits:
             edit(root, "delete" if after is None else "write", key, after)
         quick.catch_up()
@@ -611,7 +615,7 @@ def test_older_knowledge_never_takes_the_place_of_newer(root, monkeypatch):
 
     for key, before, _ in edits:
         edit(root, "delete" if before is None else "write", key, before)
-    monkeypatch.setattr(slow, "_stale", look_early)
+    monkeypatch.setattr(changes, "look", look_early)
     slow.catch_up()
     agrees(quick, root)
     agrees(slow, root)
@@ -620,15 +624,17 @@ def test_older_knowledge_never_takes_the_place_of_newer(root, monkeypatch):
 @pytest.mark.usefixtures("no_longer_racy")
 def test_what_another_one_has_read_meanwhile_is_not_read_again(root, monkeypatch):
     slow, quick = open_index(root), open_index(root)
-    looked = slow._stale
+    compare = changes.differing
 
-    def look_early(connection: sqlite3.Connection) -> list[Key]:
-        found = list(looked(connection))
-        quick.catch_up()
+    def compare_early(*arguments):
+        found = list(compare(*arguments))
+        with monkeypatch.context() as patch:
+            patch.setattr(changes, "differing", compare)
+            quick.catch_up()
         monkeypatch.setattr(Files, "read", None)
         return found
 
-    monkeypatch.setattr(slow, "_stale", look_early)
+    monkeypatch.setattr(changes, "differing", compare_early)
     slow.catch_up()
     agrees(slow, root)
 
@@ -637,9 +643,9 @@ def test_two_that_make_the_database_at_once_make_one(root, monkeypatch):
     """The slower one found no tables, but they are there when it has the lock."""
     other = caught_up(root)
     inode = (root / DATABASE).stat().st_ino
-    schema_of, looks = index._schema_of, [[]]
+    schema_of, looks = indexfile._schema_of, [[]]
     monkeypatch.setattr(
-        index, "_schema_of", lambda connection: looks.pop() if looks else schema_of(connection)
+        indexfile, "_schema_of", lambda connection: looks.pop() if looks else schema_of(connection)
     )
     agrees(caught_up(root), root)
     assert looks == []
@@ -721,22 +727,22 @@ def test_a_forked_child_has_an_index_of_its_own(root):
 def test_a_child_forked_while_another_thread_catches_up(root, monkeypatch):
     found = caught_up(root)
     learning, forked = threading.Event(), threading.Event()
-    learn = LinkIndex._learn
+    learn = index.learn
 
-    def learn_slowly(self, connection, key):
-        learn(self, connection, key)
+    def learn_slowly(*arguments):
+        learn(*arguments)
         learning.set()
         forked.wait(20)
 
     write(root, CATS[2], {"carer": [BART]})
-    monkeypatch.setattr(LinkIndex, "_learn", learn_slowly)
+    monkeypatch.setattr(index, "learn", learn_slowly)
     thread = threading.Thread(target=found.catch_up)
     thread.start()
     learning.wait(20)
 
     def work() -> None:
         monkeypatch.undo()
-        monkeypatch.setattr(index, "_BUSY_SECONDS", 0.05)
+        monkeypatch.setattr(indexfile, "_BUSY_SECONDS", 0.05)
         found.catch_up()  # the parent holds the lock, and the database
         agrees(found, root)
 

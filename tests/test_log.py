@@ -11,13 +11,15 @@ import pytest
 
 from filestore.disk import log as log_module
 from filestore.disk.files import Files
-from filestore.disk.log import NO_LOG, Log, Marks, Operation, digest
+from filestore.disk.log import NO_LOG, Entry, Log, Marks, Operation, digest
 
 OPERATIONS = [
     Operation("Cat/a.json", None, b'{\n  "name": "\xc3\xa4"\n}\n'),
     Operation("Cat/b.json", digest(b"old"), None),
     Operation("Cat/a.weight.jsonl", None, b'{"timestamp":1.0,"value":2}\n', 30),
 ]
+MTIMES = {"Cat": 7, "Dog": -1}  # a time before 1970 is one as well
+AFTER = [8, 9]
 
 
 @pytest.fixture
@@ -33,10 +35,17 @@ def log(files: Files) -> Log:
 
 
 def commit(log: Log, operations: list[Operation] | None = None) -> Marks:
-    marks = log.append(OPERATIONS if operations is None else operations)
+    marks = log.append(OPERATIONS if operations is None else operations, MTIMES)
     log.commit(marks)
-    log.applied(marks)
+    log.applied(marks, AFTER)
     return log.marks()
+
+
+def touched(log: Log, before: Marks, after: Marks) -> set[str] | None:
+    entries = log.entries(before, after)
+    if entries is None:
+        return None
+    return {operation.path for entry in entries for operation in entry.operations}
 
 
 def test_no_log_is_an_empty_one(log: Log) -> None:
@@ -46,15 +55,15 @@ def test_no_log_is_an_empty_one(log: Log) -> None:
 
 def test_an_entry_has_not_happened_before_it_is_committed(log: Log) -> None:
     before = commit(log)
-    log.append(OPERATIONS)
+    log.append(OPERATIONS, MTIMES)
     assert log.marks() == before
 
 
 def test_a_committed_entry_is_pending_until_it_is_applied(log: Log) -> None:
-    marks = log.append(OPERATIONS)
+    marks = log.append(OPERATIONS, MTIMES)
     log.commit(marks)
     assert log.marks().pending
-    assert log.operations(log.marks()) == OPERATIONS
+    assert log.pending(log.marks()) == Entry(OPERATIONS, MTIMES, {"Cat": 0, "Dog": 0})
     log.applied(marks)
     assert not log.marks().pending
 
@@ -68,8 +77,10 @@ def test_the_header_is_as_documented(log: Log, tmp_path: Path) -> None:
     assert struct.unpack("<7Q", data[8:64]) == (*mark, *mark, first.committed - 1)
     number, length, checksum = struct.unpack("<QLL", data[64:80])
     assert checksum == first.committed_checksum == zlib.crc32(data[64:76] + data[80 : 80 + length])
-    assert (number, 80 + length) == (first.committed, first.committed_end)
-    assert data[80 : 80 + length].startswith(b'[["Cat/a.json",null,"{\\n')
+    assert (number, 80 + length + 16) == (first.committed, first.committed_end)
+    assert data[80 : 80 + length].startswith(b'[[["Cat/a.json",null,"{\\n')
+    assert data[80 : 80 + length].endswith(b',[["Cat",7],["Dog",-1]]]')
+    assert struct.unpack("<2q", data[80 + length : 96 + length]) == (8, 9)
 
 
 def test_numbers_grow_by_one_and_beyond_a_lost_log(log: Log, tmp_path: Path) -> None:
@@ -82,16 +93,27 @@ def test_numbers_grow_by_one_and_beyond_a_lost_log(log: Log, tmp_path: Path) -> 
 
 def test_the_feed_names_the_files_of_the_commits_between(log: Log) -> None:
     start = commit(log)
-    assert log.touched(start, start) == set()
+    assert touched(log, start, start) == set()
     commit(log, [Operation("Cat/x.json", None, b"{}\n")])
     now = commit(log, [Operation("Dog/y.json", None, b"{}\n")])
-    assert log.touched(start, now) == {"Cat/x.json", "Dog/y.json"}
+    assert touched(log, start, now) == {"Cat/x.json", "Dog/y.json"}
+
+
+def test_the_feed_tells_when_directories_changed(log: Log) -> None:
+    start = commit(log)
+    commit(log)
+    assert log.entries(start, log.marks()) == [Entry(OPERATIONS, MTIMES, {"Cat": 8, "Dog": 9})]
+    assert log.marks().settled == log.marks()
+    settled = log.marks()
+    log.commit(log.append(OPERATIONS, MTIMES))
+    assert log.marks().settled.committed == settled.committed
+    assert log.entries(settled, log.marks().settled) == []
 
 
 def test_the_feed_does_not_guess(log: Log, tmp_path: Path) -> None:
     start = commit(log)
     (tmp_path / ".filestore" / "log").unlink()
-    assert log.touched(start, commit(log)) is None
+    assert touched(log, start, commit(log)) is None
 
 
 def test_a_long_log_is_cut_and_says_so(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,9 +125,9 @@ def test_a_long_log_is_cut_and_says_so(log: Log, monkeypatch: pytest.MonkeyPatch
         sizes.append(os.stat(log._path).st_size)
     assert max(sizes) < 2000
     assert now.committed == start.committed + 20
-    assert log.touched(start, now) is None
+    assert touched(log, start, now) is None
     before = log.marks()
-    assert log.touched(before, commit(log)) in ({o.path for o in OPERATIONS}, None)
+    assert touched(log, before, commit(log)) in ({o.path for o in OPERATIONS}, None)
 
 
 def test_a_reader_of_the_moment_before_the_cut_still_follows(
@@ -114,18 +136,18 @@ def test_a_reader_of_the_moment_before_the_cut_still_follows(
     commit(log)
     before = log.marks()
     monkeypatch.setattr(log_module, "_LONG", 1)
-    assert log.touched(before, commit(log, [Operation("A/b.json", None, b"{}\n")])) == {"A/b.json"}
+    assert touched(log, before, commit(log, [Operation("A/b.json", None, b"{}\n")])) == {"A/b.json"}
 
 
 @pytest.mark.parametrize("position", [0, 4, 8, 12, 16, 20, 40])
 def test_a_torn_entry_never_happened(log: Log, tmp_path: Path, position: int) -> None:
     start = commit(log)
-    marks = log.append(OPERATIONS)
+    marks = log.append(OPERATIONS, MTIMES)
     log.commit(marks)
     with open(tmp_path / ".filestore" / "log", "r+b") as file:
         file.seek(start.committed_end + position)
         file.write(b"\xff")
-    assert Log(Files(str(tmp_path))).operations(Log(Files(str(tmp_path))).marks()) is None
+    assert Log(Files(str(tmp_path))).pending(Log(Files(str(tmp_path))).marks()) is None
 
 
 @pytest.mark.parametrize(
@@ -186,23 +208,25 @@ class TestRedo:
     ["../outside/evil.json", "/etc/passwd", "filestore.json", ".filestore/lock", "Cat/x.txt"],
 )
 def test_an_entry_that_leads_elsewhere_never_happened(log: Log, tmp_path: Path, path: str) -> None:
-    log.commit(log.append([Operation(path, None, b"{}\n")]))
+    log.commit(log.append([Operation(path, None, b"{}\n")], {}))
     assert log.marks().pending
-    assert log.operations(log.marks()) is None
+    assert log.pending(log.marks()) is None
 
 
-@pytest.mark.parametrize("payload", [b"5", b"[5]", b'[["a"]]', b"[[1,2,3,4]]", b"\xff", b"{}"])
+@pytest.mark.parametrize(
+    "payload", [b"5", b"[5]", b'[[["a"]],[]]', b"[[[1,2,3,4]],[]]", b"[[],[5]]", b"\xff", b"{}"]
+)
 def test_an_entry_of_another_shape_never_happened(
     log: Log, payload: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(log_module.orjson, "dumps", lambda _: payload)
-        log.commit(log.append(OPERATIONS))
+        log.commit(log.append(OPERATIONS, MTIMES))
     assert log.marks().pending
-    assert not log.operations(log.marks())
+    assert not log.pending(log.marks())
 
 
 def test_a_header_that_promises_more_than_there_is(log: Log, tmp_path: Path) -> None:
-    marks = log.append(OPERATIONS)
+    marks = log.append(OPERATIONS, MTIMES)
     log.commit(marks._replace(committed_end=1 << 62))
-    assert log.operations(log.marks()) is None
+    assert log.pending(log.marks()) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -381,6 +382,31 @@ def test_runtime_state_is_not_kept_elsewhere(data, kind, read_only):
     assert caught.value.path == runtime
     assert list(data.iterdir()) == [runtime]
     assert not outside.exists() or not list(outside.iterdir())
+
+
+@pytest.mark.parametrize("name", [layout.TEMPORARY, layout.TAILS, layout.CONFLICTS])
+@pytest.mark.parametrize("read_only", [True, False])
+def test_no_part_of_the_runtime_state_is_kept_elsewhere(data, name, read_only):
+    opened(data)
+    outside = data.parent / "outside"
+    outside.mkdir()
+    shutil.rmtree(data / name, ignore_errors=True)
+    (data / name).symlink_to(outside)
+    with pytest.raises(StoreFormatError, match="remove it, it is made anew") as caught:
+        opened(data, read_only=read_only)
+    assert caught.value.path == data / name
+
+
+@pytest.mark.parametrize("name", [layout.LOCK, layout.LOG])
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("mine")])
+@pytest.mark.parametrize("read_only", [True, False])
+def test_runtime_files_are_files(data, name, make, read_only):
+    opened(data)
+    (data / name).unlink(missing_ok=True)
+    make(data / name)
+    with pytest.raises(StoreFormatError, match="remove it, it is made anew") as caught:
+        opened(data, read_only=read_only)
+    assert caught.value.path == data / name
 
 
 def test_a_hand_written_manifest_is_read(data):

@@ -54,9 +54,12 @@ ERRORS = {
 # A module imports from the rows below its own, never from its own row or from above.
 LAYERS = """
     __main__  store
+    finder
     primitives
     guids
-    graph  cascade  query  graphql  rows
+    graph  cascade  search  graphql  rows
+    query  ordering
+    lookups
     states
     schema
     series
@@ -69,10 +72,13 @@ LAYERS = """
     cli.directory
     cli.conditions  cli.terminal
     repair
-    check  database
+    check  database  offloop
     runtime  transaction
     problems  snapshot
-    disk.manifest  disk.index  disk.lock  disk.log  disk.tails
+    disk.index  disk.inspection
+    disk.learning
+    disk.manifest  disk.changes  disk.lock  disk.tails
+    disk.log  disk.indexfile  disk.kinds
     disk.files  disk.documents
     disk.layout
     errors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from constelite.models import ref
 
 from filestore import FileStore, LockTimeoutError, snapshot
 from filestore.disk.layout import Key
-from filestore.disk.log import Operation
+from filestore.disk.log import Operation, digest
 from tests.faults.scenarios import to, weights
 from tests.models import Cat, Food, Human
 
@@ -27,7 +28,7 @@ async def make(data: Path) -> FileStore:
 def leave_pending(store: FileStore, operations: list[Operation]) -> None:
     """A commit that a killed process did not apply."""
     log = store._database.log
-    log.commit(log.append(operations))
+    log.commit(log.append(operations, {}))
 
 
 async def test_a_commit_in_the_middle_of_a_read_is_read_as_a_whole(
@@ -61,8 +62,6 @@ async def test_a_commit_in_the_middle_of_a_read_is_read_as_a_whole(
 
 
 def _change(files: object, path: str, old: bytes, new: bytes) -> tuple[str | None, bytes]:
-    from filestore.disk.log import digest
-
     data = files.read(path)  # type: ignore[attr-defined]
     assert old in data
     return digest(data), data.replace(old, new)
@@ -120,6 +119,49 @@ async def test_a_record_that_never_rests_ends_in_an_error(
         store._database.view().consistent(CAT, read)
 
 
+async def test_a_record_that_takes_longer_to_read_than_its_writer_rests(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit in the middle of every read; yet what is returned is whole, at the second look."""
+    store = await make(data)
+    view, count = store._database.view(), itertools.count(1)
+
+    def read() -> tuple[bytes | None, bytes | None]:
+        properties = view.read(CAT.properties)
+        number, files = next(count), store._database.files
+        leave_pending(
+            store,
+            [
+                Operation(CAT.properties, digest(files.read(CAT.properties)), b"%d" % number),
+                Operation(CAT.links, digest(files.read(CAT.links)), b"%d" % number),
+            ],
+        )
+        store._database._recover()
+        return properties, view.read(CAT.links)
+
+    monkeypatch.setattr(snapshot, "_PATIENCE", 10.0)
+    assert view.consistent(CAT, read) == (b"1", b"1")
+    assert next(count) == 3
+    assert view.read(CAT.properties) == b"2", "what was held is let go"
+
+
+async def test_a_file_that_is_read_at_the_second_time_alone_is_looked_at_too(data: Path) -> None:
+    store = await make(data)
+    view, reads = store._database.view(), itertools.count(1)
+
+    def read() -> tuple[int, bytes | None]:
+        number, files = next(reads), store._database.files
+        properties = view.read(CAT.properties)
+        if number < 3:
+            change = Operation(CAT.links, digest(files.read(CAT.links)), b"%d" % number)
+            leave_pending(store, [change])
+            store._database._recover()
+        assert properties
+        return number, view.read(CAT.links) if number > 1 else None
+
+    assert view.consistent(CAT, read) == (3, b"2")
+
+
 async def test_what_is_committed_and_not_applied_is_seen_at_once(data: Path) -> None:
     """By readers that cannot take the lock too: values, listings, links, deletions."""
     store = await make(data)
@@ -146,6 +188,4 @@ async def test_what_is_committed_and_not_applied_is_seen_at_once(data: Path) -> 
 
 
 def _remove(store: FileStore, path: str) -> tuple[str | None, None]:
-    from filestore.disk.log import digest
-
     return digest(store._database.files.read(path)), None

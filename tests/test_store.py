@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,8 @@ from filestore import (
     RecordNotFoundError,
     StoreFormatError,
     UnsupportedValueError,
-    query,
 )
-from filestore.disk.index import LinkIndex
+from filestore.disk import changes
 from tests.directories import by_hand, listing, records, to, write
 from tests.models import Cat, Food, Human, Kitten, Page
 from tests.test_read_only import read_everything
@@ -48,6 +48,12 @@ async def test_root_is_a_text_or_a_path(tmp_path: Path, kind: Any, keyword: bool
     assert store.root == tmp_path / "some" / "data"
     uid = (await store.put(ref(Food(name="Fish")))).uid
     assert (tmp_path / "some" / "data" / "Food" / f"{uid}.json").is_file()
+
+
+async def test_a_lock_timeout_may_be_a_text(data: Path) -> None:
+    store = FileStore(data, lock_timeout="5")  # type: ignore[arg-type]
+    assert store.lock_timeout == 5.0
+    assert (await store.put(ref(Food(name="Fish")))).uid
 
 
 async def test_a_relative_root_stays_where_it_is(
@@ -201,6 +207,17 @@ async def test_create_refuses_a_uid_in_use(store: FileStore, data: Path, model: 
     assert records(data) == before
 
 
+@pytest.mark.parametrize("state", [None, "Cat", Cat, ref(Cat(name="Tom"))])
+async def test_create_takes_a_state_and_nothing_else(
+    store: FileStore, data: Path, state: Any
+) -> None:
+    with pytest.raises(
+        UnsupportedValueError, match=r"create takes a state, not a .*: leave out ref"
+    ):
+        await store.create(state, "tom")
+    assert sorted(path.name for path in data.iterdir() if path.is_dir()) == [".filestore"]
+
+
 async def test_create_can_use_a_uid_again(store: FileStore, data: Path) -> None:
     first = await store.create(Cat(name="Tom", weight=WEIGHT, likes=[ref(Food())]), uid="x")
     await store.delete(first)
@@ -225,6 +242,24 @@ async def test_uid_factory_makes_the_uids(data: Path) -> None:
     assert put.uid == "n1"
     assert [kitten.uid for kitten in (await store.get(put)).state.kittens] == ["n2", "n3"]
     assert await store.create_model(Food, {}, {}) == "n4"
+
+
+@pytest.mark.parametrize("how", ["put", "create", "create_model"])
+async def test_a_new_record_takes_nothing_over_from_one_that_was_deleted_by_hand(
+    data: Path, how: str
+) -> None:
+    store = FileStore(data, uid_factory=lambda: "tom")
+    await FileStore(data).create(Food(name="Fish"), "fish")
+    await store.put(ref(Cat(name="Tom", weight=WEIGHT, likes=[to(store, Food, "fish")])))
+    (data / "Cat" / "tom.json").unlink()
+    if how == "put":
+        await store.put(ref(Cat(name="New")))
+    elif how == "create":
+        await store.create(Cat(name="New"), "tom")
+    else:
+        await store.create_model(Cat, {"name": "New"}, {})
+    state = (await store.get(to(store, Cat, "tom"))).state
+    assert (state.name, state.weight, state.likes) == ("New", None, None)
 
 
 async def test_uid_factory_must_make_new_safe_names(data: Path) -> None:
@@ -338,31 +373,31 @@ async def test_bulk_get_lets_others_run(store: FileStore) -> None:
     [
         lambda store, lisa: store.get(lisa),
         lambda store, lisa: store.get_state_by_uid(lisa.uid, Human),
-        lambda store, lisa: store.query("Cat", include_states=True),
+        lambda store, lisa: store.query("Human", True, queries.PropertyQuery(name="Lisa")),
+        lambda store, lisa: store.refresh(),
     ],
 )
+@pytest.mark.parametrize("inside", [True, False], ids=["in a transaction", "outside"])
 async def test_what_may_take_long_is_done_off_the_event_loop(
-    store: FileStore, monkeypatch: pytest.MonkeyPatch, read: Any
+    store: FileStore, monkeypatch: pytest.MonkeyPatch, read: Any, inside: bool
 ) -> None:
-    """Backrefs and queries: their work grows with the store. Not in a transaction, though."""
+    """Backrefs and queries: catching up after many changes takes time with their number."""
     lisa = await store.put(ref(Human(name="Lisa")))
     threads: list[Any] = []
+    look = changes.look
 
-    def noted(work: Any) -> Any:
-        def run(*arguments: Any, **keywords: Any) -> Any:
-            threads.append(threading.current_thread())
-            return work(*arguments, **keywords)
+    def noted(*arguments: Any, **keywords: Any) -> Any:
+        found = look(*arguments, **keywords)
+        threads.append(threading.current_thread())
+        return found._replace(effort=1001)
 
-        return run
-
-    monkeypatch.setattr(LinkIndex, "catch_up", noted(LinkIndex.catch_up))
-    monkeypatch.setattr(query, "run", noted(query.run))
-    await read(store, lisa)
-    assert len(threads) == 1
-    assert threads[0] is not threading.current_thread()
-    async with store.transaction():
+    monkeypatch.setattr(changes, "look", noted)
+    async with store.transaction() if inside else nullcontext():
         await read(store, lisa)
-    assert threads[1:] == [threading.current_thread()]
+    assert threads[-1] is not threading.current_thread()
+    monkeypatch.setattr(changes, "look", lambda *args, **kw: noted(*args, **kw)._replace(effort=9))
+    await store.get(lisa)
+    assert threads[-1] is threading.current_thread()
 
 
 @pytest.mark.parametrize("module", [queries, base_async])

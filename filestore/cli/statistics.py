@@ -11,7 +11,7 @@ from filestore.check import Scan
 from filestore.cli.directory import directory_argument, json_option, opened
 from filestore.cli.reading import when
 from filestore.cli.terminal import Progress, cell, count, say, say_json
-from filestore.disk import layout
+from filestore.disk import inspection, layout
 
 if TYPE_CHECKING:
     from filestore.database import Database
@@ -98,7 +98,7 @@ def _extreme(values: dict[Key, Any], form: str, *, last: bool) -> str | None:
 def _index(database: Database, damaged: bool) -> str:
     if damaged:
         return "damaged: reindex makes it anew"
-    behind = database.index.behind()
+    behind = inspection.behind(database.files)
     if behind is None:
         return "none: made when it is needed"
     if behind == 0:

@@ -11,10 +11,10 @@ import click
 from filestore.check import check as find
 from filestore.cli.directory import database_at, directory_argument, json_option, opened
 from filestore.cli.terminal import Progress, count, say, say_json
-from filestore.disk import layout
 from filestore.disk.manifest import open_directory
 from filestore.repair import Repairs
 from filestore.repair import repair as mend
+from filestore.runtime import kept_aside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -124,18 +124,17 @@ def _report(done: Repairs, *, dry_run: bool) -> None:
 @click.command()
 @directory_argument
 def reindex(directory: str) -> None:
-    """Make the index of incoming links anew.
+    """Make the index of links and property values anew.
 
     Never needed for right answers: the index keeps itself up to date.
 
     Example: filestore reindex data
     """
     database = opened(directory, write=True)
-    with Progress("Indexing"):
-        database.index.rebuild()
-    files, links = database.index.size()
+    with Progress("Indexing") as progress:
+        files, links = database.index.rebuild(progress)
     database.index.close()
-    say(f"{count(links, 'link')} in {count(files, 'relationship file')}")
+    say(f"{count(files, 'file')} read, {count(links, 'link')} found")
 
 
 @click.command()
@@ -152,23 +151,23 @@ def recover(directory: str) -> None:
     if not marks.pending:
         say("nothing to recover: every commit is finished")
         return
-    operations = database.log.operations(marks)
-    before = _kept(database)
+    entry = database.log.pending(marks)
+    before = kept_aside(database.files)
     asyncio.run(_enter(database))
-    if operations is None:
+    if entry is None:
         say(
             f"commit {marks.committed} was torn by a power loss before it was acknowledged: dropped"
         )
         return
     say(f"finished commit {marks.committed}:")
-    kept = [name for name in _kept(database) if name not in before]
-    for operation in operations:
+    kept = [name for name in kept_aside(database.files) if name not in before]
+    for operation in entry.operations:
         if operation.is_done(_content(database, operation.path)):
             say(f"  {'removed' if operation.content is None else 'wrote'} {operation.path}")
         else:
             say(f"  left {operation.path} as it is, because it was edited since")
     for name in kept:
-        say(f"  what it would have written is in {layout.CONFLICTS}/{name}: merge it by hand")
+        say(f"  what it would have written is in {name}: merge it by hand")
     if kept:
         raise click.exceptions.Exit(1)
 
@@ -184,10 +183,3 @@ async def _enter(database: Database) -> None:
     """Take the writer lock, which finishes what is not finished."""
     async with database.begin():
         pass
-
-
-def _kept(database: Database) -> list[str]:
-    try:
-        return sorted(os.listdir(database.files.path(layout.CONFLICTS)))
-    except FileNotFoundError:
-        return []

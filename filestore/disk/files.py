@@ -18,14 +18,15 @@ from filestore.disk import layout
 from filestore.errors import CorruptFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 # O_NONBLOCK: a FIFO called x.json must not block the open for ever.
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _APPEND = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _LISTING_TRIES = 5
 _CHUNK = 1 << 24
+_TIMES = 4
 
 _KINDS = {
     stat.S_IFDIR: "a directory",
@@ -190,21 +191,62 @@ class Files:
                 series.setdefault(found[0], []).append(found[1])
         return series
 
-    def link_files(self, model: str) -> Iterator[tuple[str, Fingerprint]]:
-        """The uids of ``model`` that have a relationship index, with that file's fingerprint."""
+    def fingerprint(self, name: str) -> Fingerprint | None:
+        """The fingerprint of what is called ``name``, a link itself included; None for nothing."""
+        try:
+            self.check_directory(name)
+            status = os.lstat(f"{self.root}/{name}")
+        except (CorruptFileError, FileNotFoundError, NotADirectoryError):
+            return None
+        return Fingerprint(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+    def fingerprints(
+        self, model: str, wanted: Callable[[str], bool]
+    ) -> Iterator[tuple[str, int, int, int, int]]:
+        """The names of files of ``model`` with the four parts of their fingerprints, unsorted.
+
+        Args:
+            model: The model.
+            wanted: Tells which names are wanted.
+
+        Raises:
+            CorruptFileError: The directory is something else.
+        """
         directory = layout.directory_of(model)
-        for name in self.names(model):
-            uid = layout.links_uid_of(name)
-            if uid is None:
-                continue
-            try:
-                status = os.lstat(f"{self.root}/{directory}/{name}")
-            except FileNotFoundError:
-                continue
-            yield (
-                uid,
-                Fingerprint(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns),
-            )
+        if not self.directory_mtime(directory):
+            return
+        with os.scandir(f"{self.root}/{directory}") as entries:
+            for entry in entries:
+                if wanted(entry.name):
+                    try:
+                        status = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue
+                    yield (
+                        entry.name,
+                        status.st_ino,
+                        status.st_size,
+                        status.st_mtime_ns,
+                        status.st_ctime_ns,
+                    )
+
+    def has_fine_times(self) -> bool:
+        """Tell whether a change always gives a file a time that it did not have when last seen.
+
+        Older kernels count in ticks of up to 10 ms, in which several changes have one time.
+        """
+        path = f"{self.root}/{layout.TEMPORARY}/times-{uuid4()}"
+        try:
+            self.make_runtime()
+            file = Descriptor(path, _WRITE)
+            os.unlink(path)
+            times = set()
+            for _ in range(_TIMES):
+                os.pwrite(file.number, b"x", 0)
+                times.add(os.fstat(file.number).st_mtime_ns)
+        except OSError:
+            return False
+        return len(times) == _TIMES
 
     def replace(
         self, name: str, data: bytes, *, sync: bool = False, temporary: str = "next"
@@ -280,6 +322,7 @@ class Files:
                 file.write("*\n")
 
     def _write_temporary(self, name: str, data: bytes, *, sync: bool) -> str:
+        self.check_directory(f"{layout.TEMPORARY}/{name}")
         path = f"{self.root}/{layout.TEMPORARY}/{name}"
         try:
             file = Descriptor(path, _WRITE)
@@ -295,24 +338,33 @@ class Files:
         return path
 
     def check_directory(self, name: str) -> None:
-        """Make sure that the directory of file ``name`` is a real one, or not there yet.
+        """Make sure that the directories that file ``name`` is in are real ones, or not there yet.
+
+        Raises:
+            CorruptFileError: One is something else, which FileStore does not follow.
+        """
+        end = name.find("/")
+        while end >= 0 and self.directory_mtime(name[:end]):
+            end = name.find("/", end + 1)
+
+    def directory_mtime(self, directory: str) -> int:
+        """When a name in a directory last changed, in nanoseconds; 0 if there is none.
 
         Raises:
             CorruptFileError: It is something else, which FileStore does not follow.
         """
-        directory, slash, _ = name.partition("/")
-        if not slash:
-            return
         try:
-            mode = os.lstat(f"{self.root}/{directory}").st_mode
+            status = os.lstat(f"{self.root}/{directory}")
         except FileNotFoundError:
-            return
-        if not stat.S_ISDIR(mode):
+            return 0
+        if not stat.S_ISDIR(status.st_mode):
+            kind = _KINDS.get(stat.S_IFMT(status.st_mode), "a file")
             raise CorruptFileError(
-                f"{self.path(directory)} is {_KINDS.get(stat.S_IFMT(mode), 'a file')}, where the "
-                "directory of a model should be: move it away, FileStore does not follow it",
+                f"{self.path(directory)} is {kind}, where a directory should be: "
+                "move it away, FileStore does not follow it",
                 path=self.path(directory),
             )
+        return status.st_mtime_ns
 
     def _not_a_file(self, name: str) -> CorruptFileError:
         path = self.path(name)

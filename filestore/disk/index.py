@@ -1,378 +1,333 @@
-"""The derived index: which records link to a record.
+"""The derived index: which records link to a record, and which have a property of some value.
 
 Committed files hold outgoing links only, so that two branches that each link to the same record
-merge without a conflict. This index turns them round. It is derived from the relationship files and
-disposable: deleted, damaged, of another format, locked or on a read-only file system, it is built
-again or kept in memory, and no answer is wrong.
+merge without a conflict. This index turns them round, and finds properties by their value. It is
+derived from the files and disposable, and no answer of a store rests on it alone: whoever asks
+confirms each hit against its file.
 
-Writers never touch it. It catches up when it is asked, by comparing every relationship file's
-fingerprint with the one it last read. A file that is no relationship index at the moment (say, in
-the middle of a merge) contributes no links and is reported by :meth:`LinkIndex.unreadable`.
+Writers never touch it. It catches up when it is asked (see :meth:`Index.catch_up`):
+
+1. The log names the records that commits since then have touched; their files are read again.
+2. A directory whose mtime is not the one that the last of these commits left was changed by another
+   program: its files are compared by inode, size and times, and what differs is read again. So is
+   a directory of up to a few hundred files whenever it is asked about, which costs next to nothing.
+3. At the first use in a process, and for :meth:`Index.refresh`, all files are compared like that:
+   this finds files in large directories that were rewritten in place.
+
+What the index cannot know is then only this: in a large directory, a file that another program has
+rewritten in place since the last comparison.
+
+A file that cannot be read at the moment (say, in the middle of a merge) is reported as such.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
 import sqlite3
-import stat
-import threading
-import time
-from pathlib import Path
+from contextlib import contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
-from filestore.disk import documents, layout
-from filestore.disk.files import Descriptor, Files, Fingerprint
+import orjson
+
+from filestore.disk import changes, documents, layout
+from filestore.disk.changes import Changes, Known
+from filestore.disk.indexfile import IndexFile, is_damaged
+from filestore.disk.kinds import Kind, Value
 from filestore.disk.layout import Key
+from filestore.disk.learning import learn
+from filestore.disk.log import Marks
 from filestore.errors import CorruptFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
-# Also tells the format: a database with another schema is made anew.
-_SCHEMA = [
-    """CREATE TABLE file (
-        model TEXT, uid TEXT, inode INTEGER, size INTEGER, mtime INTEGER, ctime INTEGER,
-        readable INTEGER, PRIMARY KEY (model, uid)
-    ) WITHOUT ROWID""",
-    """CREATE TABLE link (
-        target TEXT, model TEXT, uid TEXT, field TEXT, PRIMARY KEY (target, model, uid, field)
-    ) WITHOUT ROWID""",
-    "CREATE INDEX link_source ON link (model, uid)",
-]
-_OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-_BUSY_SECONDS = 1.0
-_BATCH = 1000
-# A file this young may change again without its times telling: file times are that coarse.
+    from filestore.disk.files import Files
+    from filestore.disk.log import Log
+
+    Progress = Callable[[int, int], None]
+
+# A file this young may change again without its times telling, where times are that coarse.
 _RACY_NS = 20_000_000
-_UNPROVEN = Fingerprint(0, 0, 0, 0)
-# Reading failed for want of something that this process has too little of: not the file's fault.
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-_DAMAGED = (
-    sqlite3.SQLITE_ERROR,
-    sqlite3.SQLITE_CORRUPT,
-    sqlite3.SQLITE_NOTADB,
-    sqlite3.SQLITE_CONSTRAINT,
-    sqlite3.SQLITE_MISMATCH,
-    sqlite3.SQLITE_SCHEMA,
-)
 
 
-class LinkIndex:
-    """Incoming links of every record below one data directory. Safe to share between threads.
+class Index:
+    """The index of one data directory. Safe to share between threads.
 
     Args:
         files: The data directory.
+        log: Its log.
         in_memory: Keep the index in memory, and write nothing.
     """
 
-    _connection: sqlite3.Connection | None = None
-    _inode: int | None = None  # of the database file; None if it is in memory
-
-    def __init__(self, files: Files, *, in_memory: bool) -> None:
+    def __init__(self, files: Files, log: Log, *, in_memory: bool) -> None:
         self._files = files
-        self._path = f"{files.root}/{layout.INDEX}"
+        self._log = log
+        self._file = IndexFile(files, in_memory=in_memory)
         self._in_memory = in_memory
-        self._mutex = threading.RLock()
-        _indexes.add(self)
-
-    def __del__(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-
-    def catch_up(self) -> None:
-        """Compare every relationship file with what the index knows, and read what differs."""
-        with self._mutex:
-            if self._inode is not None and self._inode_now() != self._inode:
-                self.close()  # the file was deleted, and maybe made again by another process
-            for _ in range(2):
-                try:
-                    self._update(self._connection or self._open())
-                except sqlite3.Error as error:
-                    self.close()
-                    if not _is_damaged(error):
-                        break
-                    self._remove()
-                else:
-                    return
-            # Locked, read-only or full: the files are the truth, so do without it.
-            self._connection = _connect(":memory:")
-            self._update(self._connection)
-
-    def incoming(self, key: Key) -> list[tuple[Key, str]]:
-        """The links to ``key``: (source, relationship), by source, as of the last catch-up."""
-        rows = self._select(
-            "SELECT model, uid, field FROM link WHERE target = ? ORDER BY model, uid, field",
-            key.link,
-        )
-        return [(Key(model, uid), field) for model, uid, field in rows]
-
-    def unreadable(self) -> list[Key]:
-        """The records whose relationship file could not be read at the last catch-up."""
-        rows = self._select("SELECT model, uid FROM file WHERE NOT readable ORDER BY model, uid")
-        return [Key(model, uid) for model, uid in rows]
-
-    def size(self) -> tuple[int, int]:
-        """How many relationship files and links it knows."""
-        ((files, links),) = self._select(
-            "SELECT (SELECT count(*) FROM file), (SELECT count(*) FROM link)"
-        )
-        return files, links
-
-    def rebuild(self) -> None:
-        """Make the index anew from the relationship files."""
-        with self._mutex:
-            self.close()
-            self._remove()
-            self.catch_up()
-
-    def damage(self, links: Mapping[Key, documents.Links]) -> str | None:
-        """Say what is wrong with the database file, without changing it.
-
-        An index that is out of date is not wrong: the next use of it catches up.
-
-        Args:
-            links: What the relationship files say.
-        """
-        if self._inode_now() is None:
-            return None
-        try:
-            with contextlib.closing(self._peek()) as connection:
-                return self._damage(connection, links)
-        except sqlite3.Error as error:
-            return str(error) if _is_damaged(error) else None
-
-    def behind(self) -> int | None:
-        """How many files the database file has still to read; None if there is none, or not now."""
-        if self._inode_now() is None:
-            return None
-        try:
-            with contextlib.closing(self._peek()) as connection:
-                return len(list(self._stale(connection)))
-        except sqlite3.Error:
-            return None
-
-    def _peek(self) -> sqlite3.Connection:
-        """Open the database file without changing it."""
-        uri = f"{Path(self._path).absolute().as_uri()}?mode=ro"
-        return sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)
-
-    def _damage(
-        self, connection: sqlite3.Connection, links: Mapping[Key, documents.Links]
-    ) -> str | None:
-        schema = _schema_of(connection)
-        if schema != _SCHEMA:
-            return "it has another format" if schema else None
-        connection.execute("BEGIN")
-        (state,) = connection.execute("PRAGMA quick_check").fetchone()
-        if state != "ok":
-            return "its pages do not hold together"
-        noted: dict[Key, set[tuple[str, str]]] = {}
-        for target, model, uid, field in connection.execute("SELECT * FROM link").fetchall():
-            noted.setdefault(Key(model, uid), set()).add((target, field))
-        for row in connection.execute("SELECT * FROM file WHERE readable").fetchall():
-            key = Key(row[0], row[1])
-            if key in links and self._fingerprint(key) == row[2:6]:
-                actual = {(to.link, name) for name, keys in links[key].items() for to in keys}
-                if noted.get(key, set()) != actual:
-                    return f"it has other links of {key.link} than the file"
-        return None
-
-    def close(self) -> None:
-        """Close the database; the next use opens it again."""
-        with self._mutex:
-            connection, self._connection = self._connection, None
-            self._inode = None
-            if connection is not None:
-                connection.close()
+        self._compared = False
+        self._knows: tuple[sqlite3.Connection, Known] | None = None
 
     # -- keeping up ------------------------------------------------------------------------------
 
-    def _select(self, query: str, *values: str) -> list[tuple[Any, ...]]:
-        with self._mutex:
-            if self._connection is not None:
-                with contextlib.suppress(sqlite3.Error):
-                    return self._connection.execute(query, values).fetchall()
-                self.close()  # damaged or locked since: catching up finds out which
-            self.catch_up()
-            assert self._connection is not None
-            return self._connection.execute(query, values).fetchall()
+    def catch_up(self, *, limit: int | None = None, progress: Progress | None = None) -> bool:
+        """Bring the index up to date with the files.
 
-    def _update(self, connection: sqlite3.Connection) -> None:
-        stale = list(self._stale(connection))
-        # In batches, so that other processes need not wait long for their turn.
-        for start in range(0, len(stale), _BATCH):
-            with connection:
-                connection.execute("BEGIN IMMEDIATE")
-                for key in stale[start : start + _BATCH]:
-                    self._learn(connection, key)
-
-    def _stale(self, connection: sqlite3.Connection) -> Iterator[Key]:
-        """The relationship files that are new, gone, or not as they were when they were read."""
-        known: dict[str, dict[str, tuple[int, ...]]] = {}
-        for row in connection.execute(
-            "SELECT model, uid, inode, size, mtime, ctime FROM file"
-        ).fetchall():
-            known.setdefault(row[0], {})[row[1]] = row[2:]
-        for model in self._files.models():
-            before = known.pop(model, {})
-            for uid, fingerprint in self._files.link_files(model):
-                if before.pop(uid, None) != fingerprint:
-                    yield Key(model, uid)
-            known[model] = before
-        for model, uids in known.items():
-            yield from (Key(model, uid) for uid in uids)
-
-    def _learn(self, connection: sqlite3.Connection, key: Key) -> None:
-        """Read one relationship file, unless another process has just done so.
-
-        What is written was read under the database's lock, so it never takes the place of newer
-        knowledge.
-        """
-        now = time.time_ns()  # before the file is looked at, or a change could pass for older
-        fingerprint = self._fingerprint(key)
-        row = connection.execute(
-            "SELECT inode, size, mtime, ctime FROM file WHERE model = ? AND uid = ?", key
-        ).fetchone()
-        if row == fingerprint:
-            return
-        if row is not None:
-            connection.execute("DELETE FROM link WHERE model = ? AND uid = ?", key)
-            connection.execute("DELETE FROM file WHERE model = ? AND uid = ?", key)
-        if fingerprint is None:
-            return
-        readable = True
-        links: documents.Links = {}
-        try:
-            data = self._files.read(key.links)
-            if data is None:
-                return
-            links = documents.decode_links(data, self._files.path(key.links))
-        except CorruptFileError:
-            readable = False
-        except OSError as error:
-            if error.errno in _EXHAUSTED:
-                raise
-            readable = False
-            fingerprint = _UNPROVEN  # the next try may succeed without a change to the file
-        if now - fingerprint.ctime < _RACY_NS:
-            fingerprint = _UNPROVEN
-        connection.execute(
-            "INSERT INTO file VALUES (?, ?, ?, ?, ?, ?, ?)", (*key, *fingerprint, readable)
-        )
-        connection.executemany(
-            "INSERT INTO link VALUES (?, ?, ?, ?)",
-            [(target.link, *key, name) for name, targets in links.items() for target in targets],
-        )
-
-    def _fingerprint(self, key: Key) -> Fingerprint | None:
-        try:
-            self._files.check_directory(key.links)
-            status = os.lstat(f"{self._files.root}/{key.links}")
-        except (CorruptFileError, FileNotFoundError, NotADirectoryError):
-            return None
-        return Fingerprint(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-
-    # -- the database ----------------------------------------------------------------------------
-
-    def _open(self) -> sqlite3.Connection:
-        """Open the database, in memory where it cannot be on disk.
-
-        Raises:
-            sqlite3.Error: The file is damaged, locked, or cannot be opened.
-        """
-        try:
-            self._inode = None if self._in_memory else self._make_file()
-        except OSError:
-            self._inode = None
-        self._connection = _connect(":memory:" if self._inode is None else self._path)
-        return self._connection
-
-    def _make_file(self) -> int | None:
-        """Make sure that there is a database file, with the mode that the umask gives.
-
-        SQLite would give it a mode of its own, and follow a symbolic link out of the directory.
+        Args:
+            limit: Do nothing if more than about so many files would have to be looked at.
+            progress: Called after each batch of files with the number done and the number there
+                are in all. What it raises ends the work; the next call goes on from there.
 
         Returns:
-            Its inode; None if something else is in its place.
+            False if there was too much to do.
         """
-        # Only if it is missing: closing a file that SQLite has open would drop SQLite's locks.
-        if not os.path.lexists(self._path):
-            self._files.make_runtime()
-            Descriptor(self._path, _OPEN)
-        return self._inode_now()
+        with self._file.mutex:
+            for _ in range(2):
+                try:
+                    return self._update(self._file.open(), limit, progress)
+                except sqlite3.Error as error:
+                    self._file.close()
+                    if not is_damaged(error):
+                        break
+                    self._file.discard()
+            # Locked, read-only or full: the files are the truth, so do without it.
+            return self._update(self._file.open_in_memory(), limit, progress)
 
-    def _inode_now(self) -> int | None:
-        with contextlib.suppress(OSError):
-            status = os.lstat(self._path)
-            if stat.S_ISREG(status.st_mode):
-                return status.st_ino
-        return None
+    def refresh(self, progress: Progress | None = None) -> None:
+        """Compare all files, as at the first use in a process; arguments as for catching up."""
+        with self._file.mutex:
+            self._compared = False
+            self.catch_up(progress=progress)
 
-    def _remove(self) -> None:
-        for suffix in ("", "-journal"):
-            with contextlib.suppress(OSError):
-                os.unlink(f"{self._path}{suffix}")
+    def rebuild(self, progress: Progress | None = None) -> tuple[int, int]:
+        """Make the index anew; how many files it has read then, and how many links they hold."""
+        with self._file.mutex:
+            self._file.discard()
+            self.catch_up(progress=progress)
+            counts = "SELECT (SELECT count(*) FROM file), (SELECT count(*) FROM link)"
+            ((files, links),) = self._select(counts)
+            return files, links
+
+    def close(self) -> None:
+        """Close the database; the next use opens it again."""
+        with self._file.mutex:
+            self._file.close()
+
+    # -- questions -------------------------------------------------------------------------------
+
+    def incoming(self, key: Key) -> list[tuple[Key, str]]:
+        """The links to ``key``: (source, relationship), by source, each as its file says now."""
+        rows = self._select(
+            """SELECT file.model, file.name, link.field, inode, size, mtime, ctime
+            FROM link JOIN file ON file.id = link.file WHERE link.uid = ? AND link.model = ?""",
+            key.uid,
+            key.model,
+        )
+        found = []
+        for model, name, field, *fingerprint in rows:
+            source = Key(model, name.removesuffix(layout.LINKS_SUFFIX))
+            if self._links(source, field, key, tuple(fingerprint)):
+                found.append((source, field))
+        return sorted(found)
+
+    def unreadable(self) -> list[Key]:
+        """The records whose relationship file could not be read at the last catch-up."""
+        rows = self._select("SELECT model, name FROM file WHERE NOT readable ORDER BY model, name")
+        found = ((model, layout.links_uid_of(name)) for model, name in rows)
+        return [Key(model, uid) for model, uid in found if uid is not None]
+
+    def sources(self, model: str, field: str, targets: Iterable[str]) -> set[str]:
+        """Uids of the records of ``model`` that may link through ``field`` to one of some uids."""
+        rows = self._select(
+            """SELECT DISTINCT file.name FROM link JOIN file ON file.id = link.file
+            WHERE link.uid IN (SELECT value FROM json_each(?)) AND link.field = ?
+            AND file.model = ?""",
+            _json(targets),
+            field,
+            model,
+        )
+        return {name.removesuffix(layout.LINKS_SUFFIX) for (name,) in rows}
+
+    def targets(self, model: str, field: str, source: str, sources: Iterable[str]) -> set[str]:
+        """Uids of the records of ``model`` to which some may link through ``field``.
+
+        Args:
+            model: The model.
+            field: The relationship.
+            source: The model of the records that link.
+            sources: Their uids.
+        """
+        rows = self._select(
+            """SELECT DISTINCT link.uid FROM file JOIN link ON file.id = link.file
+            WHERE file.model = ? AND file.name IN (SELECT value FROM json_each(?))
+            AND link.field = ? AND link.model = ?""",
+            source,
+            _json(f"{uid}{layout.LINKS_SUFFIX}" for uid in sources),
+            field,
+            model,
+        )
+        return {uid for (uid,) in rows}
+
+    def values(self, model: str, name: str) -> list[Value]:
+        """Every value that property ``name`` has among the records of ``model``, each once."""
+        rows = self._select(
+            """SELECT DISTINCT kind, value FROM property
+            WHERE field = (SELECT id FROM field WHERE model = ? AND name = ?)""",
+            model,
+            name,
+        )
+        return [(Kind(kind), value) for kind, value in rows]
+
+    def having(
+        self, model: str, name: str, kind: Kind, low: Any = None, high: Any = None
+    ) -> set[str]:
+        """Uids of the records whose property has a value of one kind, between two, if given."""
+        bounds = [("value >= ?", low), ("value <= ?", high)]
+        given = [(text, value) for text, value in bounds if value is not None]
+        rows = self._select(
+            " AND ".join(
+                [
+                    """SELECT file.name FROM property JOIN file ON file.id = property.file
+                    WHERE field = (SELECT id FROM field WHERE model = ? AND name = ?)
+                    AND kind = ?""",
+                    *(text for text, _ in given),
+                ]
+            ),
+            model,
+            name,
+            kind,
+            *(value for _, value in given),
+        )
+        return _uids(rows)
+
+    def lacking(self, model: str, name: str) -> set[str]:
+        """Uids of the records that have no such property, the ones that cannot be read included."""
+        rows = self._select(
+            """SELECT name FROM file WHERE model = ? AND id NOT IN (
+                SELECT file FROM property
+                WHERE field = (SELECT id FROM field WHERE model = ? AND name = ?))""",
+            model,
+            model,
+            name,
+        )
+        return _uids(rows)
+
+    def unread(self, model: str) -> set[str]:
+        """Uids of the records of ``model`` whose properties could not be read."""
+        return _uids(self._select("SELECT name FROM file WHERE model = ? AND NOT readable", model))
+
+    def _links(self, source: Key, field: str, target: Key, known: tuple[int, ...]) -> bool:
+        """Tell whether a file says what the index says of it."""
+        if self._files.fingerprint(source.links) == known:
+            return True
+        try:
+            data = self._files.read(source.links)
+            links = (
+                {} if data is None else documents.decode_links(data, self._files.path(source.links))
+            )
+        except CorruptFileError:
+            return False
+        return target in links.get(field, ())
+
+    def _select(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._file.mutex:
+            if self._file.connection is not None:
+                try:
+                    return self._file.connection.execute(query, values).fetchall()
+                except sqlite3.Error:
+                    self._file.close()  # damaged or locked: catching up finds out which
+            self.catch_up()
+            assert self._file.connection is not None
+            return self._file.connection.execute(query, values).fetchall()
+
+    # -- in between ------------------------------------------------------------------------------
+
+    def _update(
+        self, connection: sqlite3.Connection, limit: int | None, progress: Progress | None
+    ) -> bool:
+        try:
+            return self._follow(connection, self._known(connection), limit, progress)
+        except BaseException:
+            self._knows = None  # what was learned in a batch that was taken back is not known
+            raise
+
+    def _follow(
+        self,
+        connection: sqlite3.Connection,
+        known: Known,
+        limit: int | None,
+        progress: Progress | None,
+    ) -> bool:
+        found = changes.look(self._files, self._log, known, compare=not self._compared)
+        if limit is not None and found.effort > limit:
+            return False
+        total = 0
+        if progress is not None:
+            listed = (changes.fingerprints(self._files, model) for model in found.models)
+            total = len(found.named) + sum(1 for names in listed for _ in names)
+        stale = chain(
+            found.named,
+            *(changes.differing(self._files, connection, model) for model in found.models),
+        )
+        # In batches, so that other processes need not wait long for their turn.
+        done, batches = 0, changes.batches(stale, changes.BATCH)
+        batch = next(batches, [])
+        while batch or (found.marks, found.mtimes) != (known.marks, known.mtimes):
+            following = next(batches, [])
+            with _transaction(connection):
+                for file in batch:
+                    learn(self._files, connection, known, file)
+                if not following:
+                    _settle(connection, known, found)
+                    known = known._replace(marks=found.marks, mtimes=found.mtimes)
+            self._knows = (connection, known)
+            done, batch = done + len(batch), following
+            if progress is not None:
+                progress(done, max(done, total))
+        self._compared = True
+        return True
+
+    def _known(self, connection: sqlite3.Connection) -> Known:
+        if self._knows is None or self._knows[0] is not connection:
+            self._compared = False
+            fine = not self._in_memory and self._files.has_fine_times()
+            ((sequence, end),) = connection.execute("SELECT sequence, end FROM log").fetchall()
+            counts = connection.execute("SELECT model, count(*) FROM file GROUP BY model")
+            fields = connection.execute("SELECT model, name, id FROM field").fetchall()
+            known = Known(
+                Marks(committed=sequence, committed_end=end),
+                dict(connection.execute("SELECT model, mtime FROM directory").fetchall()),
+                dict(counts.fetchall()),
+                {(model, name): number for model, name, number in fields},
+                0 if fine else _RACY_NS,
+            )
+            self._knows = (connection, known)
+        return self._knows[1]
 
 
-def _connect(path: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+def _uids(rows: Iterable[tuple[str]]) -> set[str]:
+    return {uid for uid in (layout.uid_of(name) for (name,) in rows) if uid is not None}
+
+
+def _json(texts: Iterable[str]) -> str:
+    return orjson.dumps(list(texts)).decode()
+
+
+def _settle(connection: sqlite3.Connection, known: Known, found: Changes) -> None:
+    """Write down how far the index has caught up."""
+    connection.execute(
+        "UPDATE log SET sequence = ?, end = ?",
+        (found.marks.committed, found.marks.committed_end),
     )
-    try:
-        # It can be rebuilt, so it need not survive a power loss.
-        connection.execute("PRAGMA synchronous = OFF")
-        # Nothing is written elsewhere, and readers wait for a batch only while it is committed.
-        connection.execute("PRAGMA temp_store = MEMORY")
-        connection.execute("PRAGMA cache_spill = OFF")
-        if _schema_of(connection) != _SCHEMA:
-            with connection:
-                connection.execute("BEGIN IMMEDIATE")
-                if not _schema_of(connection):
-                    for statement in _SCHEMA:
-                        connection.execute(statement)
-            if _schema_of(connection) != _SCHEMA:
-                raise _OtherFormatError
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    for model in known.mtimes.keys() - found.mtimes.keys():
+        connection.execute("DELETE FROM directory WHERE model = ?", (model,))
+    connection.executemany(
+        "INSERT OR REPLACE INTO directory VALUES (?, ?)",
+        [each for each in found.mtimes.items() if known.mtimes.get(each[0]) != each[1]],
+    )
 
 
-def _schema_of(connection: sqlite3.Connection) -> list[str]:
-    rows = connection.execute("SELECT sql FROM sqlite_master ORDER BY name").fetchall()
-    return [sql for (sql,) in rows]
-
-
-class _OtherFormatError(sqlite3.DatabaseError):
-    """The database has another schema."""
-
-    sqlite_errorcode = sqlite3.SQLITE_ERROR
-
-
-def _is_damaged(error: sqlite3.Error) -> bool:
-    """Tell whether the database should be made anew; otherwise only this use of it failed."""
-    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF in _DAMAGED
-
-
-_indexes: WeakSet[LinkIndex] = WeakSet()
-_inherited: list[sqlite3.Connection] = []
-
-
-def _leave_to_parent() -> None:
-    """In a forked child: give up the parent's connections and locks without touching them.
-
-    A connection must not be used across a fork. Closing it could roll back what the parent is in
-    the middle of writing, so it is kept, unused, for as long as the child lives.
-    """
-    for index in _indexes:
-        if index._connection is not None:
-            _inherited.append(index._connection)
-        index._connection = None
-        index._inode = None
-        index._mutex = threading.RLock()
-
-
-os.register_at_fork(after_in_child=_leave_to_parent)
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield

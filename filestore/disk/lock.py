@@ -114,6 +114,7 @@ class WriterLock:
 
     def _open(self) -> Descriptor:
         if self._descriptor is None:
+            self._files.check_directory(layout.LOCK)
             try:
                 self._descriptor = Descriptor(self._path, _OPEN)
             except FileNotFoundError:

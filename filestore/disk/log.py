@@ -21,12 +21,16 @@ Byte by byte, all integers little-endian and unsigned::
          0      8  sequence number, one more than that of the entry before
          8      4  length of the payload, in bytes
         12      4  CRC-32 of the sequence number, the length and the payload
-        16         payload: a JSON list of operations [path, before, content, offset]
+        16         payload: JSON, [operations, directories]
+                   an operation is [path, before, content, offset]
                      path     the file, relative to the data directory
                      before   digest of the content it replaces; null if there is no file, or none
                               is needed to know (an append)
                      content  its new content, or what is appended; null: the file is removed
                      offset   where the content is appended, in bytes; null: it is the whole file
+                   a directory that is touched is [name, its mtime before in nanoseconds]
+                8  for each of these directories: its mtime after, in nanoseconds; zero until the
+                   entry is applied, and if a recovery applied it
 
 At most one entry is not applied: the next is written only when the one before is applied. An entry
 behind the committed one never happened, and is overwritten. Each mark is one write of 24 bytes
@@ -45,12 +49,15 @@ import struct
 import time
 import zlib
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
 from filestore.disk import layout
 from filestore.disk.files import Descriptor, Files
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
 
 _MAGIC = b"FSLOG\0\0\1"
 _HEADER = struct.Struct("<8s7Q")
@@ -105,6 +112,20 @@ class Operation(NamedTuple):
         return current is not None and current.startswith(self.content, self.offset)
 
 
+class Entry(NamedTuple):
+    """One commit.
+
+    Attributes:
+        operations: Its changes.
+        before: The mtime in nanoseconds of each directory it touches, before; 0 if there was none.
+        after: The same after it was applied; 0 if that is not known.
+    """
+
+    operations: list[Operation]
+    before: dict[str, int]
+    after: dict[str, int]
+
+
 class Marks(NamedTuple):
     """What the log's header says.
 
@@ -131,6 +152,15 @@ class Marks(NamedTuple):
         """Whether the last commit is not applied to all files yet."""
         return self.committed != self.applied
 
+    @property
+    def settled(self) -> Marks:
+        """The same without a commit that is not applied yet."""
+        return self._replace(
+            committed=self.applied,
+            committed_end=self.applied_end,
+            committed_checksum=self.applied_checksum,
+        )
+
 
 NO_LOG = Marks()
 
@@ -147,7 +177,7 @@ class Log:
         # Apart, because a reader in another thread may close its own while a writer is writing.
         self._reader: Descriptor | None = None
         self._writer: Descriptor | None = None
-        self._last_read: tuple[Marks, list[Operation]] | None = None
+        self._last_read: tuple[Marks, Entry] | None = None
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -162,11 +192,11 @@ class Log:
                 return NO_LOG
         return _read_header(descriptor)
 
-    def operations(self, marks: Marks) -> list[Operation] | None:
-        """The operations of the entry that ``marks`` say is pending.
+    def pending(self, marks: Marks) -> Entry | None:
+        """The entry that ``marks`` say is committed and not applied.
 
         Returns:
-            They, or None if the entry is not there (any more), or was torn by a power loss.
+            It, or None if the entry is not there (any more), or was torn by a power loss.
         """
         if self._last_read is not None and self._last_read[0] == marks:
             return self._last_read[1]
@@ -176,19 +206,16 @@ class Log:
         self._last_read = marks, entries[0]
         return entries[0]
 
-    def touched(self, before: Marks, after: Marks) -> set[str] | None:
-        """The files that the commits between two readings of the marks touched.
+    def entries(self, before: Marks, after: Marks) -> list[Entry] | None:
+        """The commits between two readings of the marks, in order.
 
         Returns:
-            Their paths, or None if the log does not know.
+            They, or None if the log does not know (any more).
         """
         if after.cut > before.committed:
             return None
         start = _HEADER.size if after.cut == before.committed else before.committed_end
-        entries = self._entries(before.committed, start, after)
-        if entries is None:
-            return None
-        return {operation.path for operations in entries for operation in operations}
+        return self._entries(before.committed, start, after)
 
     # -- writing, under the writer lock ----------------------------------------------------------
 
@@ -197,10 +224,14 @@ class Log:
         if self._writer is None or not self._writer.is_at(self._path):
             self._writer = Descriptor(self._path, _WRITE)
 
-    def append(self, operations: list[Operation]) -> Marks:
+    def append(self, operations: list[Operation], mtimes: Mapping[str, int]) -> Marks:
         """Write an entry behind the last one. It has not happened before :meth:`commit`.
 
         The log is made if it is missing or damaged, and cut if it is long.
+
+        Args:
+            operations: The changes.
+            mtimes: The mtime in nanoseconds of each directory they touch.
 
         Returns:
             The marks as they will be once it is committed.
@@ -214,12 +245,15 @@ class Log:
         number = marks.committed + 1
         payload = orjson.dumps(
             [
-                [o.path, o.before, None if o.content is None else o.content.decode(), o.offset]
-                for o in operations
+                [
+                    [o.path, o.before, None if o.content is None else o.content.decode(), o.offset]
+                    for o in operations
+                ],
+                list(mtimes.items()),
             ]
         )
         checksum = _checksum(number, payload)
-        entry = _ENTRY.pack(number, len(payload), checksum) + payload
+        entry = _ENTRY.pack(number, len(payload), checksum) + payload + bytes(8 * len(mtimes))
         self._write(entry, marks.committed_end)
         return marks._replace(
             committed=number,
@@ -231,8 +265,17 @@ class Log:
         """Mark the entry committed: from here on it happens, whoever finishes it."""
         self._write(_mark(marks), _COMMITTED_AT)
 
-    def applied(self, marks: Marks) -> None:
-        """Mark the entry applied to all its files."""
+    def applied(self, marks: Marks, mtimes: Collection[int] = ()) -> None:
+        """Mark the entry applied to all its files.
+
+        Args:
+            marks: As :meth:`append` returned them.
+            mtimes: The mtime of each directory that it touches, as it is now, in the entry's
+                order; none if somebody else may have touched them meanwhile.
+        """
+        if mtimes:
+            after = struct.pack(f"<{len(mtimes)}q", *mtimes)
+            self._write(after, marks.committed_end - len(after))
         self._write(_mark(marks), _APPLIED_AT)
 
     def cut(self, number: int) -> Marks:
@@ -267,8 +310,8 @@ class Log:
             written = os.pwrite(self._file.number, view, offset)
             view, offset = view[written:], offset + written
 
-    def _entries(self, number: int, start: int, marks: Marks) -> list[list[Operation]] | None:
-        """The operations of the entries after ``number``, up to the one that ``marks`` name."""
+    def _entries(self, number: int, start: int, marks: Marks) -> list[Entry] | None:
+        """The entries after ``number``, up to the one that ``marks`` name as committed."""
         descriptor, end = self._reader, marks.committed_end
         if descriptor is None or not start <= end <= os.fstat(descriptor.number).st_size:
             return None
@@ -286,8 +329,17 @@ class Log:
             if actual != number or checksum != _checksum(number, payload) or len(payload) < length:
                 return None
             try:
-                found.append([_operation(*fields) for fields in orjson.loads(payload)])
-            except (ValueError, TypeError, AttributeError):
+                operations, before = orjson.loads(payload)
+                after = struct.unpack_from(f"<{len(before)}q", data, position)
+                position += 8 * len(after)
+                found.append(
+                    Entry(
+                        [_operation(*fields) for fields in operations],
+                        {name: int(mtime) for name, mtime in before},
+                        dict(zip([name for name, _ in before], after, strict=True)),
+                    )
+                )
+            except (ValueError, TypeError, AttributeError, struct.error):
                 return None  # a checksum proves that it is whole, not that it is ours
         return found if checksum == marks.committed_checksum else None
 

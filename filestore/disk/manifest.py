@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID, uuid4
@@ -46,8 +47,8 @@ def open_directory(
             the same in every process.
 
     Raises:
-        StoreFormatError: It, or its ``.filestore``, is no directory; its format is newer; or its
-            uid is another.
+        StoreFormatError: It is no directory; what is in its ``.filestore`` leads elsewhere; its
+            format is newer; or its uid is another.
         CorruptFileError: The manifest cannot be read.
         UnsupportedValueError: The name is no text that JSON can hold.
     """
@@ -61,13 +62,7 @@ def open_directory(
         raise StoreFormatError(
             f"{root} is no directory: give the path of a data directory", path=files.path("")
         )
-    runtime = files.path(layout.RUNTIME)
-    if runtime.is_symlink() or (runtime.exists() and not runtime.is_dir()):
-        raise StoreFormatError(
-            f"{runtime} is no directory of its own, so runtime state would be written elsewhere: "
-            "remove it, it is made anew",
-            path=runtime,
-        )
+    _check_runtime(files)
     recorded = _read(files)
     if recorded is None:
         chosen = uid or (_uid_of_path(root) if read_only else uuid4())
@@ -86,6 +81,28 @@ def open_directory(
         if not read_only:
             files.replace(layout.MANIFEST, _encode(recorded), temporary=f"manifest-{uuid4()}")
     return recorded
+
+
+def _check_runtime(files: Files) -> None:
+    """Make sure that no runtime state would be written elsewhere, or block whoever opens it."""
+    kinds = {
+        stat.S_ISDIR: (layout.RUNTIME, layout.TEMPORARY, layout.TAILS, layout.CONFLICTS),
+        stat.S_ISREG: (layout.LOCK, layout.LOG),
+    }
+    for is_kind, names in kinds.items():
+        for name in names:
+            path = files.path(name)
+            try:
+                mode = os.lstat(path).st_mode
+            except FileNotFoundError:
+                continue
+            if not is_kind(mode):
+                wanted = "directory" if is_kind is stat.S_ISDIR else "regular file"
+                raise StoreFormatError(
+                    f"{path} is no {wanted} of its own, so runtime state would be written "
+                    "elsewhere: remove it, it is made anew",
+                    path=path,
+                )
 
 
 def _read(files: Files) -> Manifest | None:

@@ -15,11 +15,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 
 from filestore.disk import layout
+from filestore.disk.files import Descriptor
+from filestore.errors import CorruptFileError
 
 if TYPE_CHECKING:
     from filestore.disk.files import Files
 
 _LONG = 64 << 10
+_LONGEST_NOTE = 4096
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Tail(NamedTuple):
@@ -42,7 +47,7 @@ class Tails:
     """
 
     def __init__(self, files: Files) -> None:
-        self._root = files.root
+        self._files = files
 
     def read(self, path: str) -> Tail | None:
         """The end of the series in file ``path``, or None if it is short or not known."""
@@ -50,8 +55,8 @@ class Tails:
         if fingerprint is None or fingerprint[1] < _LONG:
             return None
         try:
-            with open(self._note(path), "rb") as file:
-                noted, latest = orjson.loads(file.read())
+            note = Descriptor(self._note(path), _READ)
+            noted, latest = orjson.loads(os.read(note.number, _LONGEST_NOTE))
             return Tail(fingerprint[1], float(latest)) if noted == fingerprint else None
         except (OSError, ValueError, TypeError):
             return None
@@ -62,17 +67,19 @@ class Tails:
         if fingerprint is None or fingerprint[1] < _LONG or latest == float("inf"):
             return
         # The note is a hint: a disk without room for it costs time later, nothing else.
-        with contextlib.suppress(OSError):
-            os.makedirs(f"{self._root}/{layout.TAILS}", exist_ok=True)
-            with open(self._note(path), "wb") as file:
-                file.write(orjson.dumps([fingerprint, latest]))
+        with contextlib.suppress(OSError, CorruptFileError):
+            self._files.check_directory(f"{layout.TAILS}/")
+            os.makedirs(f"{self._files.root}/{layout.TAILS}", exist_ok=True)
+            note = Descriptor(self._note(path), _WRITE)
+            os.write(note.number, orjson.dumps([fingerprint, latest]))
 
     def _note(self, path: str) -> str:
-        return f"{self._root}/{layout.TAILS}/{blake2b(path.encode(), digest_size=16).hexdigest()}"
+        name = blake2b(path.encode(), digest_size=16).hexdigest()
+        return f"{self._files.root}/{layout.TAILS}/{name}"
 
     def _fingerprint(self, path: str) -> list[int] | None:
         try:
-            status = os.lstat(f"{self._root}/{path}")
+            status = os.lstat(f"{self._files.root}/{path}")
         except OSError:
             return None
         return [status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]

@@ -49,6 +49,21 @@ def count_points() -> Callable[[str, int], None]:
     return count
 
 
+_privileged: Counter[str] = Counter()
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Count the tests that need strace or root: those that ran, and those that were skipped."""
+    if "privileged" in report.keywords and (report.skipped or report.when == "call"):
+        _privileged["skipped" if report.skipped else "ran"] += 1
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where changes are checked, fail if all of them were skipped: nothing was proved then."""
+    if os.environ.get("CI") and _privileged["skipped"] and not _privileged["ran"]:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the sums."""
     if _points:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,8 @@ def in_children(number: int, work: Callable[[int], None]) -> list[int]:
             try:
                 work(index)
                 status = 0
+            except BaseException:
+                traceback.print_exc()  # shown with the test that fails
             finally:
                 os._exit(status)
         children.append(child)

@@ -34,6 +34,8 @@ SEQUENCES = [
     ["put", "patch series and links"],
     ["overwrite", "delete with cascade"],
     ["put a graph of 12", "patch series and links", "delete with cascade"],
+    ["put a graph of 12", "overwrite", "patch series and links"],
+    ["patch series and links", "overwrite", "delete with cascade"],
 ]
 
 
@@ -137,9 +139,9 @@ def skip_committed_mark(patch: pytest.MonkeyPatch) -> None:
 def apply_before_committing(patch: pytest.MonkeyPatch) -> None:
     real = Log.applied
 
-    def both(self: Log, marks: Any) -> None:
+    def both(self: Log, marks: Any, *mtimes: Any) -> None:
         self._write(log._mark(marks), log._COMMITTED_AT)
-        real(self, marks)
+        real(self, marks, *mtimes)
 
     patch.setattr(Log, "commit", lambda self, marks: None)
     patch.setattr(Log, "applied", both)

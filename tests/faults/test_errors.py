@@ -14,6 +14,8 @@ from tests.faults import strace
 from tests.faults.scenarios import WRITES, contents, copy, open_store, recover, visible
 from tests.faults.test_kill import after, points_of, scratch  # noqa: F401 (a fixture)
 
+pytestmark = pytest.mark.privileged
+
 ERRORS = ["EIO", "ENOSPC", "EDQUOT", "EMFILE", "EACCES"]
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.privileged
+
 PROGRAM = """
 import asyncio, shutil, sys
 from pathlib import Path

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -78,13 +79,21 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+@pytest.fixture(autouse=True)
+def quick_collections() -> Iterator[None]:
+    """Looking for what was leaked, leave out what was there before."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, asyncio.CancelledError])
-@pytest.mark.parametrize("name", ["put", "patch series and links", "delete with cascade"])
+@pytest.mark.parametrize("name", WRITES)
 def test_interrupted_at_a_line(
     name: str,
     error: type[BaseException],
     fast_directory: Path,
-    torture: bool,
     sampled: Any,
     count_points: Any,
 ) -> None:

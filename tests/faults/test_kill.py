@@ -29,6 +29,8 @@ from tests.faults.scenarios import (
 )
 from tests.models import Human
 
+pytestmark = pytest.mark.privileged
+
 
 @pytest.fixture(scope="module")
 def scratch(fast_directory: Path) -> Path:

@@ -30,7 +30,7 @@ async def test_without_the_digest_an_edit_would_be_overwritten(
 ) -> None:
     await populate(data)
     log = open_store(data)._database.log
-    log.commit(log.append([Operation("Human/lisa.json", "of another content", b"{}\n")]))
+    log.commit(log.append([Operation("Human/lisa.json", "of another content", b"{}\n")], {}))
     edited = contents(data)
     assert visible(data) == edited
     monkeypatch.setattr(Operation, "redo", lambda self, current: self.content)
@@ -51,7 +51,7 @@ async def test_without_the_second_look_a_read_would_be_torn(
 async def test_without_the_pending_entry_half_a_commit_would_be_seen(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Log, "operations", lambda self, marks: [])
+    monkeypatch.setattr(Log, "pending", lambda self, marks: None)
     with pytest.raises(AssertionError):
         await test_snapshot.test_what_is_committed_and_not_applied_is_seen_at_once(data)
 
@@ -60,7 +60,7 @@ async def test_without_the_applied_mark_the_next_writer_would_do_it_again(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await populate(data)
-    monkeypatch.setattr(Log, "applied", lambda self, marks: None)
+    monkeypatch.setattr(Log, "applied", lambda self, marks, mtimes=(): None)
     store = open_store(data)
     await put_one(store)
     assert store._database.log.marks().pending

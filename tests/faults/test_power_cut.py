@@ -30,6 +30,8 @@ from tests.faults.scenarios import (
     visible,
 )
 
+pytestmark = pytest.mark.privileged
+
 EXT4_SHUTDOWN = 0x8004587D
 JOURNAL_FLUSHED, JOURNAL_LOST = 1, 2
 

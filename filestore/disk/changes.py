@@ -1,0 +1,173 @@
+"""What may have changed in a data directory since the derived index last caught up.
+
+The log names the files that commits have touched, and says of each directory when it was changed
+last before a commit, and by it. As long as these times make a chain, from the one that is known to
+the one that the directory has now, nobody else has made, removed or renamed a file there.
+"""
+
+from __future__ import annotations
+
+import time
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+import orjson
+
+from filestore.disk import layout
+from filestore.errors import CorruptFileError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Iterator
+
+    from filestore.disk.files import Files
+    from filestore.disk.log import Log, Marks
+
+T = TypeVar("T")
+FileName = tuple[str, str]  # of a model, in its directory
+
+BATCH = 1000
+_TRIES = 5
+# Stores of up to this many files are compared whenever they are asked about: it takes no time.
+_SMALL = 512
+_CHANGED = -1  # the mtime of a directory that has to be compared
+_READING = 20  # reading a file takes so many times as long as looking at its times
+
+
+class Known(NamedTuple):
+    """What an index knows.
+
+    Attributes:
+        marks: How far the log was followed.
+        mtimes: Of each model's directory, when its files were last known.
+        counts: How many files are known, by model.
+        fields: The numbers of properties, by model and name.
+        coarse_ns: A file time proves something once it is older than this, in nanoseconds.
+    """
+
+    marks: Marks
+    mtimes: dict[str, int]
+    counts: dict[str, int]
+    fields: dict[tuple[str, str], int]
+    coarse_ns: int
+
+
+class Changes(NamedTuple):
+    """What may have changed.
+
+    Attributes:
+        marks: How far the log tells.
+        mtimes: Of each model's directory, as of these marks.
+        named: The files that the log names.
+        models: The models whose directories have to be compared.
+        effort: How many files there are to look at, as far as is known.
+    """
+
+    marks: Marks
+    mtimes: dict[str, int]
+    named: list[FileName]
+    models: list[str]
+    effort: float
+
+
+def look(files: Files, log: Log, known: Known, *, compare: bool) -> Changes:
+    """Ask the log and the directories what may have changed.
+
+    Args:
+        files: The data directory.
+        log: Its log.
+        known: What is known.
+        compare: Compare all directories, whatever their times say.
+    """
+    for _ in range(_TRIES):
+        now = time.time_ns()  # before anything is looked at, or a change could pass for older
+        marks = log.marks()
+        mtimes = {model: _mtime(files, model) for model in files.models()}
+        if log.marks() == marks:
+            break
+    entries = log.entries(known.marks, marks.settled)
+    expected = dict(known.mtimes)
+    named: dict[FileName, None] = {}
+    for entry in entries or ():
+        for directory, before in entry.before.items():
+            model = layout.model_of(directory) or directory
+            follows = expected.get(model, 0) == before
+            expected[model] = (entry.after[directory] if follows else 0) or _CHANGED
+        for operation in entry.operations:
+            directory, _, name = operation.path.partition("/")
+            if _is_indexed(name):
+                named[layout.model_of(directory) or directory, name] = None
+    pending = log.pending(marks) if marks.pending else None
+    for directory, before in pending.before.items() if pending is not None else ():
+        mtimes[layout.model_of(directory) or directory] = before  # its files are named later
+    models = sorted({*mtimes, *known.mtimes})
+    if entries is not None and not compare and sum(known.counts.values()) > _SMALL:
+        models = [model for model in models if expected.get(model, 0) != mtimes.get(model, 0)]
+    effort = sum(known.counts.get(model, float("inf")) for model in models)
+    if known.coarse_ns:
+        mtimes = {
+            model: mtime if now - mtime > known.coarse_ns else _CHANGED
+            for model, mtime in mtimes.items()
+        }
+    return Changes(marks.settled, mtimes, list(named), models, effort + len(named) * _READING)
+
+
+def differing(files: Files, connection: sqlite3.Connection, model: str) -> Iterator[FileName]:
+    """The files of a model that are new, gone, or not as they were when they were read.
+
+    In bounded memory, and while the caller learns what is found.
+    """
+    for _ in range(_TRIES):
+        before = _mtime(files, model)
+        count = "SELECT count(*) FROM file WHERE model = ?"
+        ((missing,),) = connection.execute(count, (model,)).fetchall()
+        for batch in batches(fingerprints(files, model), BATCH):
+            rows = connection.execute(
+                """SELECT name, inode, size, mtime, ctime FROM file
+                WHERE model = ? AND name IN (SELECT value FROM json_each(?))""",
+                (model, orjson.dumps([name for name, *_ in batch]).decode()),
+            ).fetchall()
+            missing -= len(rows)
+            for name, *_ in sorted(set(batch).difference(rows)):
+                yield model, name
+        if _mtime(files, model) == before:
+            break
+    else:
+        missing = 1  # it never rests: what was not listed may be there
+    last = ""
+    while missing:
+        # Not listed is not deleted, so each is asked for.
+        following = connection.execute(
+            "SELECT name FROM file WHERE model = ? AND name > ? ORDER BY name LIMIT ?",
+            (model, last, BATCH),
+        )
+        names = [name for (name,) in following.fetchall()]
+        for name in names:
+            if files.fingerprint(f"{layout.directory_of(model)}/{name}") is None:
+                yield model, name
+        missing, last = len(names), names[-1] if names else ""
+
+
+def fingerprints(files: Files, model: str) -> Iterator[tuple[str, int, int, int, int]]:
+    """The names and fingerprints of the files of a model that an index reads."""
+    try:
+        yield from files.fingerprints(model, _is_indexed)
+    except (CorruptFileError, FileNotFoundError):
+        return
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of up to ``size``."""
+    iterator = iter(items)
+    return iter(lambda: list(islice(iterator, size)), [])
+
+
+def _is_indexed(name: str) -> bool:
+    return layout.uid_of(name) is not None or layout.links_uid_of(name) is not None
+
+
+def _mtime(files: Files, model: str) -> int:
+    try:
+        return files.directory_mtime(layout.directory_of(model))
+    except CorruptFileError:
+        return 0

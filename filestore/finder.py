@@ -1,0 +1,160 @@
+"""Finding records: by what they hold and what they are linked to, in any order."""
+
+from __future__ import annotations
+
+from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING, Any
+
+from filestore import guids
+from filestore.errors import RecordNotFoundError
+from filestore.offloop import cancellable
+from filestore.ordering import sort_keys
+from filestore.primitives import PrimitiveStore
+from filestore.query import Query, known_model
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Sequence
+
+    from constelite.models import Ref, StateModel
+
+    from filestore.disk.layout import Key
+    from filestore.ordering import SortKey
+
+
+class FinderStore(PrimitiveStore):
+    """A store that finds records; :class:`filestore.store.FileStore` is the whole one."""
+
+    async def query(
+        self, model_name: str, include_states: bool, query: Any | None = None
+    ) -> list[Ref]:
+        """Find records of a model and its subclasses.
+
+        Args:
+            model_name: The model's name.
+            include_states: Whether the refs carry states.
+            query: What to find; None for every record. See :mod:`filestore.query`.
+
+        Returns:
+            Refs with the concrete class names, ordered by model, then uid.
+
+        Raises:
+            ModelMismatchError: There is no such model or property.
+            UnsupportedValueError: A property cannot have the value that is asked for.
+            CorruptFileError: A record that might match cannot be read.
+        """
+        self._validate_method("QUERY")
+        found = self._search(
+            Query.of(query, known_model(model_name)), include_states=include_states
+        )
+        return [
+            await guids.attach(self, self._reader.ref(key, state)) async for key, state in found
+        ]
+
+    async def find(
+        self,
+        model: type[StateModel] | str,
+        query: Any | None = None,
+        *,
+        order_by: str | Sequence[str] = (),
+        limit: int | None = None,
+        offset: int = 0,
+        **properties: Any,
+    ) -> list[Ref]:
+        """Find records of a model and its subclasses, in any order, or some of them.
+
+        Args:
+            model: The model, or its name.
+            query: What to find, as for :meth:`query`, or a dict; needed only for a property whose
+                name is one of these arguments.
+            order_by: Names of properties to order by, the first counts most; ``-age`` is
+                descending. None counts as less than everything. What is equal then is ordered by
+                model, then uid, so the order is the same every time.
+            limit: How many to return at most.
+            offset: How many to leave out before.
+            **properties: What to find, with lookups: ``age__gt=3``, ``carer__name="Ann"``. See
+                :mod:`filestore.query` and :mod:`filestore.lookups`.
+
+        Returns:
+            Refs with states.
+
+        Raises:
+            ModelMismatchError: There is no such model, property or lookup.
+            UnsupportedValueError: A property cannot have the value that is asked for.
+            CorruptFileError: A record that might match cannot be read.
+        """
+        found = self.iterate(model, query, order_by=order_by, **properties)
+        refs: list[Ref] = []
+        async with aclosing(found):
+            async for ref in found:
+                if len(refs) == limit:
+                    break
+                if offset > 0:
+                    offset -= 1
+                else:
+                    refs.append(ref)
+        return refs
+
+    async def count(
+        self, model: type[StateModel] | str, query: Any | None = None, **properties: Any
+    ) -> int:
+        """Count records of a model and its subclasses; arguments and errors as for :meth:`find`."""
+        self._validate_method("QUERY")
+        asked = _asked(model, query, properties)
+        return sum([1 async for _ in self._search(asked, include_states=False)])
+
+    async def iterate(
+        self,
+        model: type[StateModel] | str,
+        query: Any | None = None,
+        *,
+        order_by: str | Sequence[str] = (),
+        **properties: Any,
+    ) -> AsyncGenerator[Ref, None]:
+        """Find records one by one, with little memory; arguments and errors as for :meth:`find`.
+
+        A record that is written meanwhile is found as it was or as it is then; with ``order_by``,
+        for which all keys are read first, where it was.
+        """
+        self._validate_method("QUERY")
+        asked = _asked(model, query, properties)
+        keys = sort_keys(asked.schema, [order_by] if isinstance(order_by, str) else order_by)
+        found = self._search(asked, include_states=True)
+        async with aclosing(self._ordered(found, keys) if keys else found) as ordered:
+            async for key, state in ordered:
+                yield await guids.attach(self, self._reader.ref(key, state))
+
+    async def refresh(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Look at every file, so that queries and backrefs know all that other programs wrote.
+
+        It is only needed in a directory of more than some hundred files, and only after another
+        program has rewritten files in place (most editors, and git, replace them, which is seen).
+        :meth:`get` sees every edit at once, a new process sees all of them.
+
+        Args:
+            progress: Called now and then with how many of how many files were read anew.
+        """
+        await cancellable(self._database.index.refresh, progress)
+
+    async def _ordered(
+        self, found: AsyncGenerator[tuple[Key, Any], None], keys: Sequence[SortKey]
+    ) -> AsyncGenerator[tuple[Key, Any], None]:
+        """The records in another order: their keys are held in memory, and read again then."""
+        view = self._database.view()
+        rows = [(key, [sort(state) for sort, _ in keys]) async for key, state in found]
+        for number, (_, descending) in reversed([*enumerate(keys)]):
+            rows.sort(key=lambda row: row[1][number], reverse=descending)
+        for key, _ in rows:
+            with suppress(RecordNotFoundError):  # deleted meanwhile
+                yield key, await self._read(view, key)
+
+
+def _asked(model: type[StateModel] | str, query: Any, properties: dict[str, Any]) -> Query:
+    """What is asked in one way or the other, or in both."""
+    cls = known_model(model) if isinstance(model, str) else model
+    if isinstance(query, dict):
+        return Query(cls, {**query, **properties})
+    asked = getattr(query, "property_values", None) or {}
+    checked = Query.of(query, cls)  # a query that is none is told before it is taken apart
+    if not properties:
+        return checked
+    return Query(cls, {**asked, **properties}, getattr(query, "ref", None))
