@@ -4,6 +4,8 @@
 #   make test     the tests
 #   make check    lint, types, and the tests with their coverage
 #   make torture  the fault tests at every point instead of a sample; takes minutes
+#   make bench    compare with other stores: BENCH="--quick" takes two minutes, "--million" an hour
+#   make bench-report   the same, and write the figures into docs/performance.md
 #   make readme   run the examples in README.md and update their output
 #   make clean    remove what these made
 #
@@ -25,7 +27,7 @@ STATE := { pwd; cat pyproject.toml; }
 # What runs pytest: nothing in between, or coverage.
 TRACE :=
 
-.PHONY: help demo test torture check lint types coverage report readme clean ready install
+.PHONY: help demo test torture bench bench-report check lint types coverage report readme clean ready install
 
 help:
 	@sed -n 's/^#   make/make/p' Makefile
@@ -38,6 +40,20 @@ test: ready
 
 torture: ready
 	@$(BIN)/python -m pytest --torture tests/faults
+
+# Further arguments of the benchmark, and whether the page about it is written.
+BENCH :=
+REPORT :=
+
+# The stores to compare with are installed at the first run; nothing else needs them.
+bench: ready
+	@test -e $(VENV)/bench || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $(VENV)/bench
+	@$(BIN)/python -m benchmarks $(BENCH) $(REPORT)
+
+bench-report: REPORT := --report
+bench-report: bench
 
 check: lint types coverage
 

@@ -14,7 +14,7 @@ a parcel changes three values and a link of the parcel, and a value of the depot
 To be killed and to be shared is not what all of these are made for, and some of them say so.
 
 Run it with ``python benchmarks/peers_under_faults.py``; ``--quick`` takes a sample. Stores that are
-not installed are left out: ``pip install tinydb diskcache signac``. The kills need ``strace``.
+not installed are left out: ``make bench`` installs them. The kills need ``strace``.
 """
 
 from __future__ import annotations

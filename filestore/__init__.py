@@ -7,14 +7,17 @@ tools that work on files alone need not wait for it.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # type checkers know better; to import typing would take milliseconds
 if TYPE_CHECKING:
+    from typing import Any
+
     from filestore.errors import (
         CommitPendingError,
         CorruptFileError,
         FileStoreError,
         ForeignRefError,
+        GitError,
         InvalidUidError,
         LockTimeoutError,
         MergeConflictError,
@@ -35,6 +38,7 @@ __all__ = [
     "FileStore",
     "FileStoreError",
     "ForeignRefError",
+    "GitError",
     "InvalidUidError",
     "LockTimeoutError",
     "MergeConflictError",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from filestore.disk import documents, layout
+from filestore.disk import documents, exact, layout
 from filestore.disk.files import Files
 from filestore.disk.index import Index
 from filestore.disk.layout import Key
@@ -229,7 +229,7 @@ class Scan:
             repairable=True,
         )
         self.repaired[path] = key, data, None
-        self.removed.append({"code": code, "path": path, **documents.as_text(data)})
+        self.removed.append({"code": code, "path": path, **exact.as_text(data)})
 
     def _properties(self, key: Key, data: bytes) -> None:
         document = self._document(key.properties, data)
@@ -340,7 +340,7 @@ class Scan:
         if data == wanted:
             return True
         number = _first_difference(data, wanted)
-        if not documents.is_same(data, wanted):
+        if not exact.is_same(data, wanted):
             self._report(
                 path,
                 None,

@@ -64,6 +64,11 @@ def is_a(cls: type, name: str) -> bool:
     return any(base.__name__ == name for base in cls.__mro__)
 
 
+def is_instance(value: object, cls: type) -> bool:
+    """Like ``isinstance``, which takes ten times as long with a class of pydantic's."""
+    return cls in type(value).__mro__
+
+
 class _Classes:
     """What is known about a class and its subclasses. Keeps none of them alive.
 

@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 from contextlib import asynccontextmanager, contextmanager, suppress
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any
 
 from aiofiles.base import wrap
@@ -94,8 +94,16 @@ class Database:
             )
         outer = self._current()
         if outer is not None:
-            async with self._joined(outer) as transaction:
+            transaction = outer.nested()
+            token = self._enter(transaction)
+            try:
                 yield transaction
+            except BaseException:
+                transaction.rollback()
+                raise
+            finally:
+                _leave(transaction, token)
+            transaction.join()
             return
         if self._sync_error is not None:
             raise CommitPendingError(
@@ -109,8 +117,11 @@ class Database:
             if self.log.marks().pending:
                 await self._run(True, self._recover)
             transaction = Transaction(self.files, self.index, self.log, self.tails)
-            with _entered(self._identity, transaction):
+            token = self._enter(transaction)
+            try:
                 yield transaction
+            finally:
+                _leave(transaction, token)
             operations = transaction.operations()
             if operations:
                 if not lock.holds():
@@ -120,17 +131,9 @@ class Database:
         finally:
             lock.release()
 
-    @asynccontextmanager
-    async def _joined(self, outer: Transaction) -> AsyncIterator[Transaction]:
-        """Run a part of a unit, which an error takes back by itself."""
-        transaction = outer.nested()
-        try:
-            with _entered(self._identity, transaction):
-                yield transaction
-        except BaseException:
-            transaction.rollback()
-            raise
-        transaction.join()
+    def _enter(self, transaction: Transaction) -> Token[Mapping[str, Transaction]]:
+        """Let this context see the transaction as the open one."""
+        return _open.set({**_open.get({}), self._identity: transaction})
 
     def _current(self) -> Transaction | None:
         """The open transaction of this context; a context copied to another thread has none."""
@@ -258,6 +261,7 @@ class Database:
         """Keep aside what a commit would have written to a file that was edited since."""
         kept = f"{layout.CONFLICTS}/{number}/{operation.path}"
         if operation.content is not None:
+            self.files.check_directory(kept)
             self.files.replace(kept, operation.content)
         logger.warning(
             "%s was edited after a crash and stays as it is; what an unfinished commit would have "
@@ -268,16 +272,10 @@ class Database:
         )
 
 
-@contextmanager
-def _entered(identity: str, transaction: Transaction) -> Iterator[None]:
-    """Let this context see the transaction as the open one."""
-    token = _open.set({**_open.get({}), identity: transaction})
-    try:
-        yield
-    finally:
-        transaction.open = False
-        with suppress(ValueError):  # the event loop closes an abandoned unit in its own context
-            _open.reset(token)
+def _leave(transaction: Transaction, token: Token[Mapping[str, Transaction]]) -> None:
+    transaction.open = False
+    with suppress(ValueError):  # the event loop closes an abandoned unit in its own context
+        _open.reset(token)
 
 
 def _directories(operations: list[Operation]) -> list[str]:

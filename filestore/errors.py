@@ -11,6 +11,7 @@ Every error has a standard parent as well, so that existing handlers keep workin
     ├── UnsupportedValueError(TypeError)       a value that could not be read back
     ├── CorruptFileError(ValueError)           unreadable JSON, wrong shape, failed validation
     │   └── MergeConflictError                 git conflict markers in a file
+    ├── GitError                               no git, no repository, no such revision
     ├── StoreFormatError(ValueError)           a format from the future; another uid
     ├── LockTimeoutError(TimeoutError)         another writer holds the store
     ├── CommitPendingError(OSError)            the commit stands, the next writer finishes it
@@ -96,6 +97,10 @@ class CorruptFileError(FileStoreError, ValueError):
 
 class MergeConflictError(CorruptFileError):
     """A file holds the conflict markers of an unfinished git merge."""
+
+
+class GitError(FileStoreError):
+    """git is not installed, the directory is in no repository, or there is no such revision."""
 
 
 class StoreFormatError(FileStoreError, ValueError):

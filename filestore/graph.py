@@ -27,17 +27,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import orjson
 from constelite.models import Ref, StateModel
 
-from filestore.classes import class_named, family, is_a
+from filestore.classes import class_named, is_a, is_instance
 from filestore.disk import layout
 from filestore.disk.layout import Key
 from filestore.errors import (
-    ForeignRefError,
-    InvalidUidError,
     ModelMismatchError,
-    RecordExistsError,
-    RecordNotFoundError,
     UnsupportedValueError,
 )
+from filestore.refs import check_unused, locate_ref
 from filestore.schema import MODEL_NAME, ModelSchema, Relation
 from filestore.states import check_name, not_found
 
@@ -113,7 +110,7 @@ class GraphWriter:
 
     def _resolve(self, ref: Any, where: str) -> Key:
         """The record of a ref; a state it carries is scheduled to be written."""
-        if not isinstance(ref, Ref):
+        if not is_instance(ref, Ref):
             raise UnsupportedValueError(
                 f"{where} is a {type(ref).__name__}, not a ref: wrap the state in ref(…)"
             )
@@ -124,7 +121,7 @@ class GraphWriter:
             )
         if ref.state is None:
             return locate_ref(self._transaction, ref, self._store_uid, where)
-        if not isinstance(ref.state, StateModel):
+        if not is_instance(ref.state, StateModel):
             raise ModelMismatchError(
                 f"{where} holds a {type(ref.state).__name__}, which is no StateModel"
             )
@@ -150,13 +147,16 @@ class GraphWriter:
         Raises:
             FileStoreError: The uid that ``new_uid`` made is in use, or no safe file name.
         """
-        return self._unused(self._new_uid(), schema, random=self._new_uid is layout.new_uid)
+        uid = self._new_uid()
+        if self._new_uid is layout.new_uid:  # a random one is unused
+            return Key(schema.name, uid)
+        return self._unused(uid, schema)
 
-    def _unused(self, uid: str, schema: ModelSchema, *, random: bool = False) -> Key:
+    def _unused(self, uid: str, schema: ModelSchema) -> Key:
         """The address of a new record under a uid that must not be in use."""
-        check_unused(self._transaction, uid, (schema.name,) if random else None)
+        check_unused(self._transaction, uid)
         key = Key(schema.name, uid)
-        remains = () if random else (key.links, *map(key.series, schema.dynamics))
+        remains = (key.links, *map(key.series, schema.dynamics))
         if any(self._transaction.read(name) is not None for name in remains):
             # A record whose properties were deleted by hand must not leave the rest to this one.
             self._transaction.delete(key)
@@ -210,7 +210,7 @@ class GraphWriter:
         return list(targets)
 
     def _resolve_target(self, relation: Relation, where: str, ref: Ref, old: Container[Key]) -> Key:
-        if isinstance(ref, Ref) and ref.state is None and ref.record is not None:
+        if is_instance(ref, Ref) and ref.state is None and ref.record is not None:
             # What is linked already may stay, even a link to nowhere that a person has to repair.
             named = Key(ref.state_model_name or "", ref.uid)
             if named in old and ref.store_uid == self._store_uid:
@@ -221,69 +221,6 @@ class GraphWriter:
 
 
 # -- the steps, also used by the primitives ----------------------------------------------------
-
-
-def locate_ref(
-    view: Snapshot, ref: Ref, store_uid: UUID4, where: str = "the ref", cls: type | None = None
-) -> Key:
-    """The record that a ref names.
-
-    Raises:
-        RecordNotFoundError: It names none, or one that is not there.
-        ForeignRefError: It names a record of another store.
-    """
-    if ref.record is None:
-        raise RecordNotFoundError(
-            f"{where} has no record: put it first, or use the ref put returned"
-        )
-    if ref.record.store.uid != store_uid:
-        raise ForeignRefError(
-            f"{where} names record {ref.record.uid!r} of store {ref.record.store.uid}, "
-            f"not of this one ({store_uid}): copy that record into this store first",
-            uid=ref.record.uid,
-        )
-    name = cls.__name__ if cls is not None else ref.state_model_name
-    if name and layout.is_uid(ref.record.uid) and view.exists(Key(name, ref.record.uid)):
-        return Key(name, ref.record.uid)  # the usual case, at a tenth of the cost
-    named = cls or class_named(name or "")
-    preferred = family(named) if named is not None else [name] if name else []
-    return locate(view, ref.record.uid, preferred, where)
-
-
-def locate(view: Snapshot, uid: str, preferred: list[str], where: str = "") -> Key:
-    """The record under a uid.
-
-    Raises:
-        FileStoreError: There is none, can be none, or are several and none of a preferred model.
-    """
-    about = f"{where}: " if where else ""
-    try:
-        key = view.locate(uid, preferred)
-    except (InvalidUidError, ModelMismatchError) as error:
-        raise type(error)(f"{about}{error}", uid=uid) from error
-    if key is None:
-        model = preferred[0] if preferred else "?"
-        missing = not_found(view, f"{model}/{uid}")
-        raise RecordNotFoundError(f"{about}{missing}", model=model, uid=uid)
-    return key
-
-
-def check_unused(view: Snapshot, uid: str, models: Iterable[str] | None = None) -> None:
-    """Make sure that a new record may have this uid: none has it among ``models``, or at all.
-
-    Raises:
-        InvalidUidError: No record can have it.
-        RecordExistsError: One has it.
-    """
-    layout.check_uid(uid)
-    for model in view.models() if models is None else models:
-        if view.exists(Key(model, uid)):
-            raise RecordExistsError(
-                f"uid {uid!r} is in use by {model}/{uid} in {view.files.root}: "
-                "choose another, or put over that record",
-                model=model,
-                uid=uid,
-            )
 
 
 def check_related(view: Snapshot, key: Key, cls: type[StateModel]) -> ModelSchema:

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 from constelite.models import Ref, StateModel, StoreModel, StoreRecordModel
 
 from filestore import graph
+from filestore.classes import is_instance
 from filestore.errors import RecordNotFoundError, UnsupportedValueError
 from filestore.schema import ModelSchema
 
@@ -43,7 +44,7 @@ async def located(store: AsyncBaseStore, ref: Any) -> Ref:
         UnsupportedValueError: It is no ref.
         RecordNotFoundError: The map does not know the guid.
     """
-    if not isinstance(ref, Ref):
+    if not is_instance(ref, Ref):
         raise UnsupportedValueError(
             f"stores take refs, not a {type(ref).__name__}: wrap the state in ref(…)"
         )

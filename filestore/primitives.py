@@ -17,7 +17,7 @@ from constelite.models import Dynamic, Ref, RelInspector, StateModel, StaticType
 from constelite.store import AsyncBaseStore
 from pydantic.v1 import Field, PrivateAttr
 
-from filestore import cascade, graph, guids, search
+from filestore import cascade, graph, guids, refs, search
 from filestore.classes import family, is_a
 from filestore.database import Database
 from filestore.disk import layout
@@ -143,7 +143,7 @@ class PrimitiveStore(AsyncBaseStore):
             targets = dict.fromkeys(links.get(name, []))
             for number, ref in enumerate(inspector.to_refs or []):
                 where = f"{key.model}.{name}[{number}]"
-                target = graph.locate_ref(transaction, ref, self.uid, where, inspector.to_model)
+                target = refs.locate_ref(transaction, ref, self.uid, where, inspector.to_model)
                 graph.check_target(target, relation, where)
                 targets[target] = None
             links[name] = list(targets)
@@ -157,7 +157,7 @@ class PrimitiveStore(AsyncBaseStore):
             CorruptFileError: One of its files cannot be read or does not fit its class.
         """
         view = self._database.view()
-        return await self._read(view, graph.locate(view, uid, _hints(model_type)))
+        return await self._read(view, refs.locate(view, uid, _hints(model_type)))
 
     async def get_model_by_backref(self, query: Any) -> list[StateModel]:
         """Read the records of which a backref tells.
@@ -174,7 +174,7 @@ class PrimitiveStore(AsyncBaseStore):
         """
         view = self._database.view()
         ref = await self._fetch_record_by_guid(query.ref)
-        key = graph.locate_ref(view, ref, self.uid)
+        key = refs.locate_ref(view, ref, self.uid)
         cls = known_class(view, key)
         if not is_a(cls, query.class_name):
             raise ModelMismatchError(
@@ -233,9 +233,10 @@ class PrimitiveStore(AsyncBaseStore):
         return guids.GuidWriter(located or {}, transaction, self.uid, self.uid_factory)
 
     async def _read(self, view: Snapshot, key: Key) -> StateModel:
-        if ModelSchema.of(known_class(view, key)).backlinks:
+        schema = ModelSchema.of(known_class(view, key))
+        if schema.backlinks:
             await self._catch_up(view)
-        return self._reader.read(view, key)
+        return self._reader.read(view, key, schema)
 
     async def _search(
         self, query: Query, *, include_states: bool
@@ -263,7 +264,7 @@ class PrimitiveStore(AsyncBaseStore):
     ) -> tuple[Key, ModelSchema]:
         """A record, and what it stores."""
         hints = _hints(model_type)
-        key = graph.locate(transaction, uid, hints)
+        key = refs.locate(transaction, uid, hints)
         if hints:
             return key, graph.check_related(transaction, key, model_type)
         return key, ModelSchema.of(known_class(transaction, key))

@@ -18,7 +18,7 @@ from uuid import uuid4
 from aiofiles.base import wrap
 
 from filestore.check import scan
-from filestore.disk import documents, layout
+from filestore.disk import documents, exact, layout
 from filestore.offloop import cancellable
 from filestore.runtime import canonical_manifest, is_damaged, leftovers
 
@@ -98,7 +98,7 @@ def _mend(database: Database, transaction: Transaction, found: Scan) -> Path | N
         rubbish.append(layout.LOG)
     removed = [entry for entry in found.removed if entry["path"] in found.repaired]
     for name in rubbish:
-        content = documents.as_text(files.read(name) or b"")
+        content = exact.as_text(files.read(name) or b"")
         removed.append(
             {"code": "FS404" if name == layout.LOG else "FS401", "path": name, **content}
         )

@@ -109,6 +109,11 @@ class ModelSchema:
         self.backlinks: list[Backlink] = []
         for name, field in cls.__fields__.items():
             self._classify(name, field)
+        self._fields = [
+            (name, field, self.statics.get(name))
+            for name, field in cls.__fields__.items()
+            if name != MODEL_NAME
+        ]
         inherited = [validator for _, validator in StateModel.__post_root_validators__]
         own_roots = [v for _, v in cls.__post_root_validators__ if v not in inherited]
         self.validates_whole = bool(own_roots or cls.__pre_root_validators__)
@@ -127,6 +132,11 @@ class ModelSchema:
         if schema is None:
             schema = _schemas[model] = cls(model)
         return schema
+
+    @property
+    def in_one_file(self) -> bool:
+        """Whether a record is its properties alone: no links, no series, no backrefs."""
+        return not (self.relations or self.dynamics or self.backlinks)
 
     def _classify(self, name: str, field: ModelField) -> None:
         kind = field.type_
@@ -159,15 +169,18 @@ class ModelSchema:
         """
         stored = stored or {}
         document = {}
-        context: dict[str, Any] = {}  # what a field's validators see: the fields before it
-        for name, field in self.cls.__fields__.items():
-            codec, value = self.statics.get(name), values.get(name)
+        # What a field's validators see: the fields before it.
+        context: dict[str, Any] = {MODEL_NAME: self.name}
+        for name, field, codec in self._fields:
+            value = values.get(name)
             if codec is not None and value is not None:
                 try:
                     json = codec.encode(value, context)
                 except UnsupportedValueError as error:
                     raise self._unsupported(name, f"{self.name}.{name}: {error}") from error
-                document[name] = codec.as_stored(json, stored.get(name), context)
+                document[name] = (
+                    codec.as_stored(json, stored.get(name), context) if stored else json
+                )
             elif codec is not None and self._looks_around and stored.get(name) is not None:
                 with suppress(ValueError):
                     value = codec.decode(stored[name], context)
@@ -245,22 +258,18 @@ class ModelSchema:
         cls = self.cls
         prepared = bool(cls.__pre_root_validators__)
         source = self._run_pre_validators(document, linked) if prepared else document
-        values: dict[str, Any] = {}
+        values: dict[str, Any] = {MODEL_NAME: self.name}
         fields_set = set()
-        for name, field in cls.__fields__.items():
-            codec = self.statics.get(name)
+        for name, field, codec in self._fields:
+            given = linked.get(name) if codec is None else source.get(name)
             try:
-                if name == MODEL_NAME:
-                    values[name] = self.name
-                elif codec is not None and source.get(name) is not None:
-                    read = codec.validate if prepared else codec.decode
-                    values[name] = read(source[name], values)
-                    fields_set.add(name)
-                elif codec is None and linked.get(name) is not None:
-                    values[name] = linked[name]
-                    fields_set.add(name)
-                else:
+                if given is None:
                     values[name] = self._default(field, values)
+                    continue
+                if codec is not None:
+                    given = (codec.validate if prepared else codec.decode)(given, values)
+                values[name] = given
+                fields_set.add(name)
             except InvalidStateError:
                 raise
             except ValueError as error:

@@ -98,7 +98,7 @@ class Snapshot:
         data = self.read(key.properties)
         if data is None:
             return None
-        return documents.decode_document(data, self.files.path(key.properties))
+        return documents.decode_document(data, self.files.at(key.properties))
 
     def links(self, key: Key) -> Links:
         """The outgoing links of record ``key``, by relationship; empty if it has no index.
@@ -107,7 +107,7 @@ class Snapshot:
             CorruptFileError: The file is there and cannot be read as one.
         """
         data = self.read(key.links)
-        return {} if data is None else documents.decode_links(data, self.files.path(key.links))
+        return {} if data is None else documents.decode_links(data, self.files.at(key.links))
 
     def points(self, key: Key, name: str) -> list[Point] | None:
         """The time series ``name`` of record ``key``, or None if it was never given.
@@ -117,7 +117,7 @@ class Snapshot:
         """
         path = key.series(name)
         data = self.read(path)
-        return None if data is None else documents.decode_points(data, self.files.path(path))
+        return None if data is None else documents.decode_points(data, self.files.at(path))
 
     def consistent(self, key: Key, read: Callable[[], T]) -> T:
         """Read several files of one record as one commit left them.

@@ -49,28 +49,37 @@ class StateReader:
             },
         )
 
-    def read(self, view: Snapshot, key: Key) -> StateModel:
+    def read(self, view: Snapshot, key: Key, schema: ModelSchema | None = None) -> StateModel:
         """The state of a record as one commit left it, of the newest class with its name.
+
+        Args:
+            view: What to read from.
+            key: The record.
+            schema: What its class stores, if the caller has looked that up already.
 
         Raises:
             RecordNotFoundError: There is no such record.
             ModelMismatchError: Its class is not defined in this process.
             CorruptFileError: One of its files cannot be read, or does not fit its class.
         """
-        return view.consistent(key, lambda: self._read(view, key))
+        if schema is None:
+            schema = ModelSchema.of(known_class(view, key))
+        if schema.in_one_file:  # which is replaced at once, so nothing can come in between
+            return self._read(view, key, schema)
+        return view.consistent(key, lambda: self._read(view, key, schema))
 
-    def _read(self, view: Snapshot, key: Key) -> StateModel:
+    def _read(self, view: Snapshot, key: Key, schema: ModelSchema) -> StateModel:
         document = view.document(key)
         if document is None:
             raise not_found(view, key.link)
-        schema = ModelSchema.of(known_class(view, key))
         check_name(view, key, document)
         linked: dict[str, Any] = {}
         if schema.relations:
             links = view.links(key)
             for name, relation in schema.relations.items():
                 if name in links:
-                    linked[name] = [self.ref(to, ref_type=relation.ref_type) for to in links[name]]
+                    ref_type = relation.ref_type
+                    linked[name] = [self.ref(to, ref_type=ref_type) for to in links[name]]
         for name, codec in schema.dynamics.items():
             points = view.points(key, name)
             if points is not None:

@@ -9,16 +9,26 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
 
-from filestore import cascade, graph, guids
+from pydantic.v1 import PrivateAttr
+
+from filestore import cascade, graph, guids, refs
 from filestore.check import check
 from filestore.classes import published_classes
 from filestore.database import Database
 from filestore.disk import layout
-from filestore.disk.manifest import open_directory
-from filestore.errors import FileStoreError, RecordNotFoundError, StoreFormatError
+from filestore.disk.git import Git
+from filestore.disk.manifest import open_directory, read_manifest
+from filestore.disk.revision import Revision
+from filestore.errors import (
+    FileStoreError,
+    ModelMismatchError,
+    RecordNotFoundError,
+    StoreFormatError,
+)
 from filestore.finder import FinderStore
 from filestore.graphql import SchemaManager
 from filestore.offloop import cancellable
+from filestore.past import PastDatabase
 from filestore.repair import repair
 from filestore.rows import refs_from
 from filestore.states import StateReader
@@ -76,6 +86,8 @@ class FileStore(FinderStore):
 
     _allowed_methods: ClassVar[list[str]] = ["PUT", "PATCH", "GET", "DELETE", "QUERY", "GRAPHQL"]
 
+    _revision: str | None = PrivateAttr(None)
+
     def __init__(
         self,
         root: str | os.PathLike[str],
@@ -87,6 +99,10 @@ class FileStore(FinderStore):
         uid_factory: Callable[[], str] = layout.new_uid,
         durable: bool = False,
     ) -> None:
+        if not os.fspath(root):
+            raise StoreFormatError(
+                "the path of a store is empty: give the path of a data directory"
+            )
         path = os.path.abspath(root)  # a program may change its working directory later
         manifest = open_directory(
             path,
@@ -116,7 +132,40 @@ class FileStore(FinderStore):
         return self
 
     def __repr__(self) -> str:
-        return f"FileStore({str(self.root)!r})"
+        at = "" if self._revision is None else f".at({self._revision!r})"
+        return f"FileStore({str(self.root)!r}){at}"
+
+    def at(self, revision: str) -> FileStore:
+        """This store as a git revision of its directory has it, read-only and without a checkout.
+
+        It has this store's uid, so that refs of either work in both; no guids; and nothing is
+        written anywhere. The revision is looked up once: a branch that moves later changes nothing.
+
+        Args:
+            revision: A commit, as git names it: ``HEAD~1``, a branch, a tag, an id.
+
+        Raises:
+            GitError: git is not installed, the directory is in no repository or not in that
+                revision, or there is no such commit.
+            StoreFormatError: The revision has a newer format.
+            CorruptFileError: The revision's ``filestore.json`` cannot be read.
+        """
+        files = Revision(Git(str(self.root)), revision)
+        manifest = read_manifest(files)
+        store = type(self).__new__(type(self))
+        super(FileStore, store).__init__(
+            root=self.root,
+            uid=self.uid,
+            name=self.name if manifest is None else manifest.name,
+            read_only=True,
+            lock_timeout=self.lock_timeout,
+            uid_factory=self.uid_factory,
+            graphql_schema_manager=SchemaManager(published_classes),
+        )
+        store._revision = revision
+        store._database = PastDatabase(files)
+        store._reader = StateReader(store.uid, store.name)
+        return store
 
     async def put(self, ref: Ref) -> Ref:
         """Write a state and all that is related to it, in one unit of work.
@@ -212,7 +261,7 @@ class FileStore(FinderStore):
         self._validate_method("DELETE")
         ref = await guids.located(self, ref)
         async with self._unit() as transaction:
-            key = graph.locate_ref(transaction, ref, self.uid)
+            key = refs.locate_ref(transaction, ref, self.uid)
             await self._catch_up(transaction)
             for gone in cascade.delete_record(transaction, key):
                 guids.touch(self, transaction, gone.uid)
@@ -312,6 +361,13 @@ class FileStore(FinderStore):
 
     async def _get(self, view: Snapshot, ref: Ref) -> Ref:
         ref = await guids.located(self, ref)
-        key = graph.locate_ref(view, ref, self.uid)
-        state = await self._read(view, key)
+        key, state = await self._find(view, ref)
         return await guids.attach(self, self._reader.ref(key, state))
+
+    async def _find(self, view: Snapshot, ref: Ref) -> tuple[Key, StateModel]:
+        usual = refs.usual_key(ref, self.uid)
+        if usual is not None:  # opening the file tells whether it is there
+            with suppress(RecordNotFoundError, ModelMismatchError):
+                return usual, await self._read(view, usual)
+        key = refs.locate_ref(view, ref, self.uid)
+        return key, await self._read(view, key)

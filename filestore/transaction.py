@@ -93,7 +93,7 @@ class Transaction(Snapshot):
         for source in self.index.unreadable():
             data = self.read(source.links)
             if data is not None and f'"{key.link}"'.encode() in data:
-                documents.decode_links(data, self.files.path(source.links))
+                documents.decode_links(data, self.files.at(source.links))
         return hits
 
     # -- staging -----------------------------------------------------------------------------------
@@ -293,10 +293,10 @@ class Transaction(Snapshot):
         self._staging.models.setdefault(key.model, {})[key.uid] = None
 
     def _canonical_document(self, name: str, data: bytes) -> bytes:
-        return documents.encode_document(documents.decode_document(data, self.files.path(name)))
+        return documents.encode_document(documents.decode_document(data, self.files.at(name)))
 
     def _canonical_points(self, name: str, data: bytes) -> bytes:
-        return documents.encode_points(documents.decode_points(data, self.files.path(name)))
+        return documents.encode_points(documents.decode_points(data, self.files.at(name)))
 
     def _series_on_disk(self, key: Key) -> Iterable[str]:
         listing = self._known.listings.get(key.model)

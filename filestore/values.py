@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 _HARMLESS = [each.func for each in TimePoint.__fields__["value"].class_validators.values()]
 
 
+_set = object.__setattr__  # because pydantic's own refuses names that start with an underscore
+
+
 class ValueCodec:
     """How the values of one field become JSON and come back.
 
@@ -134,8 +137,9 @@ class ValueCodec:
 
     def _is_exact(self, value: Any) -> bool:
         """Whether the field surely reads this value, or this JSON, as exactly what it is."""
-        if type(value) is not list:
-            return type(value) in self._exact and is_json_scalar(value)
+        kind = type(value)
+        if kind is not list:
+            return kind in self._exact and (kind is str or is_json_scalar(value))
         kinds = self._exact_items
         return bool(kinds) and all(type(item) in kinds and is_json_scalar(item) for item in value)
 
@@ -159,11 +163,10 @@ class ValueCodec:
 def construct(cls: Any, values: dict[str, Any], fields_set: set[str] | None = None) -> Any:
     """An instance of a pydantic class from values that are known to be valid."""
     instance = cls.__new__(cls)
-    object.__setattr__(instance, "__dict__", values)
-    object.__setattr__(
-        instance, "__fields_set__", set(values) if fields_set is None else fields_set
-    )
-    instance._init_private_attributes()
+    _set(instance, "__dict__", values)
+    _set(instance, "__fields_set__", set(values) if fields_set is None else fields_set)
+    if cls.__private_attributes__:
+        instance._init_private_attributes()
     return instance
 
 

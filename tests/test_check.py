@@ -21,7 +21,7 @@ import filestore.repair as module
 from filestore import CommitPendingError, FileStore, ReadOnlyError, StoreFormatError, runtime
 from filestore.check import Scan, check
 from filestore.database import Database
-from filestore.disk import documents, inspection, layout
+from filestore.disk import exact, inspection, layout
 from filestore.disk.files import Files
 from filestore.disk.index import Index
 from filestore.disk.layout import Key
@@ -840,7 +840,7 @@ def test_whatever_happened_is_found_and_mended_once(
         if name in taken:
             assert name in kept
         elif again[name] != data and not name.endswith(".rels.json"):
-            assert documents.is_same(data, again[name])
+            assert exact.is_same(data, again[name])
 
 
 # -- what is no problem ----------------------------------------------------------------------------
@@ -1155,8 +1155,8 @@ async def test_read_only_store_is_checked_and_not_repaired(root: Path) -> None:
 
 
 def test_same_says_what_floats_keep() -> None:
-    assert documents.is_same(b'{"a": 1.10}', b'{"a":1.1}')
-    assert documents.is_same(b'{"b": 1, "a": [true]}\n', b'{"a":[true],"b":1}')
-    assert not documents.is_same(b'{"a": 1e400}', b'{"a":null}')
-    assert not documents.is_same(b'{"a": 0.123456789012345678901}', b'{"a":0.12345678901234568}')
-    assert not documents.is_same(b"[1]\n[2]", b"[1]\n")
+    assert exact.is_same(b'{"a": 1.10}', b'{"a":1.1}')
+    assert exact.is_same(b'{"b": 1, "a": [true]}\n', b'{"a":[true],"b":1}')
+    assert not exact.is_same(b'{"a": 1e400}', b'{"a":null}')
+    assert not exact.is_same(b'{"a": 0.123456789012345678901}', b'{"a":0.12345678901234568}')
+    assert not exact.is_same(b"[1]\n[2]", b"[1]\n")

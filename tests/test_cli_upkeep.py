@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 from uuid import UUID
 
@@ -77,6 +78,15 @@ def test_init_runs_git_setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(main.Commands, "get_command", get_command)
 
     assert out("init", tmp_path / "data", "--git").endswith("\nset up True\n")
+
+
+def test_init_in_a_repository(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    out("init", tmp_path / "data", "--git")
+
+    attributes = (tmp_path / "data" / ".gitattributes").read_text()
+    assert "merge=filestore" in attributes
+    assert out("check", tmp_path / "data") == ""
 
 
 def test_init_without_git_setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

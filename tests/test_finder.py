@@ -40,9 +40,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
     read = StateReader.read
 
-    def noted(self: StateReader, view: Any, key: Any) -> Any:
+    def noted(self: StateReader, view: Any, key: Any, *schema: Any) -> Any:
         found.append(key.uid)
-        return read(self, view, key)
+        return read(self, view, key, *schema)
 
     monkeypatch.setattr(StateReader, "read", noted)
     return found

@@ -385,6 +385,12 @@ def foreign(path: Path, *statements: str) -> None:
         connection.commit()
 
 
+def changed(path: Path, statement: str) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(statement)
+        connection.commit()
+
+
 DAMAGES = {
     "removed": Path.unlink,
     "emptied": lambda path: truncated(path, 0),
@@ -406,6 +412,7 @@ DAMAGES = {
         *indexfile._SCHEMA,
         "CREATE TRIGGER t AFTER INSERT ON file BEGIN DELETE FROM link; END",
     ),
+    "of an earlier boot": lambda path: changed(path, "UPDATE log SET boot = 'earlier'"),
     "another row format": lambda path: foreign(
         path, *(part.replace("WITHOUT ROWID", "") for part in indexfile._SCHEMA)
     ),
@@ -479,6 +486,48 @@ def test_what_is_no_database_is_left_alone(root, tmp_path, kind):
         assert outside.read_bytes() == b""
     else:
         assert not outside.exists()
+
+
+def test_a_runtime_directory_that_becomes_a_link_is_not_followed(root, tmp_path):
+    found = caught_up(root)
+    outside = tmp_path / "outside"
+    (root / ".filestore").rename(outside)
+    (root / ".filestore").symlink_to(outside)
+    before = (outside / "index.sqlite").stat()
+    write(root, CATS[2], {"carer": [BART]})
+    for one in (found, open_index(root)):
+        one.catch_up()
+        agrees(one, root)
+    after = (outside / "index.sqlite").stat()
+    assert (after.st_mtime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ino)
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from tests.test_index import agrees, caught_up
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+root = Path(sys.argv[1])
+for _ in range(2):
+    agrees(caught_up(root), root)
+print("done")
+"""
+
+
+@pytest.mark.parametrize("room", [0, 512, 4096, 20_000])
+def test_a_disk_without_room_for_the_index(root, room):
+    for number in range(300):
+        write(root, Key("Cat", f"number-{number}"), {"carer": [LISA]})
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, root, str(room)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+    agrees(caught_up(root), root)
 
 
 @contextlib.contextmanager

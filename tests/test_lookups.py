@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic.v1 import BaseModel, root_validator, validator
 
-from filestore import FileStore, ModelMismatchError, UnsupportedValueError
+from filestore import CorruptFileError, FileStore, ModelMismatchError, UnsupportedValueError
 from filestore.disk import changes
 
 
@@ -209,6 +209,16 @@ def test_it_finds_what_brute_force_finds(
         ("{}", {"preset": 7}, True),
         ('{"preset": 8}', {"preset": 7}, False),
         ('{"lower": "ABC"}', {"lower": "abc"}, True),
+        ('{"moment": "2024-05-01T00:00:00"}', {"moment__gt": "2024-04-01T00:00:00Z"}, False),
+        ('{"number": 3}', {"number__gt": 2**60}, False),
+        ('{"numbers": [1180591620717411303424]}', {"numbers__contains": 2**70}, True),
+        ('{"numbers": [1, "x"]}', {"number": 3}, False),
+        ('{"counts": {"a": 1}}', {"counts__contains": "a"}, True),
+        ('{"counts": {"a": 1}}', {"counts__contains": "b"}, False),
+        ('{"anything": "abc"}', {"anything__contains": "b"}, True),
+        ('{"anything": 12}', {"anything__contains": 1}, False),
+        ('{"flag": true}', {"flag__ne": True}, False),
+        ('{"text": "a"}', {"text": "\ud800"}, False),
     ],
 )
 async def test_what_a_person_wrote_in_other_words_is_found(
@@ -261,6 +271,7 @@ async def test_a_property_with_a_double_underscore_wins_over_a_lookup(store: Fil
         ({"numbers__contains": "x"}, UnsupportedValueError, "not a valid integer"),
         ({"counts__gt": {"a": 1}}, UnsupportedValueError, "have no order"),
         ({"tags__lt": ["a"]}, UnsupportedValueError, "have no order"),
+        ({"number__gt": None}, UnsupportedValueError, "have no order"),
     ],
 )
 async def test_a_question_that_makes_no_sense_says_so(
@@ -359,6 +370,28 @@ async def test_staged_writes_are_found_inside_a_transaction(pets: FileStore) -> 
         assert await pets.count(AskedPet) == 4
         in_order = await pets.find(AskedPet, age__gte=1, order_by="-age")
         assert [f.uid for f in in_order] == ["new", "young", "pup"]
+
+
+async def test_a_value_that_cannot_be_read_is_no_reason_to_leave_its_record_out(
+    store: FileStore,
+) -> None:
+    (store.root / "Asked").mkdir()
+    (store.root / "Asked" / "one.json").write_text('{"day": "some day"}')
+    with pytest.raises(CorruptFileError, match=r"one\.json, line 1: .*'day' is invalid"):
+        await store.find(Asked, day="2024-05-01")
+
+
+async def test_many_values_are_read_rather_than_asked_for(store: FileStore) -> None:
+    async with store.transaction():
+        for number in range(1100):
+            await store.create(Asked(text=f"t{number}"), f"r{number}")
+    assert await store.count(Asked, text__contains="t") == 1100
+    assert await store.count(Asked, text__endswith="t99") == 1
+
+
+async def test_a_series_contains_nothing(pets: FileStore) -> None:
+    with pytest.raises(UnsupportedValueError, match="does not apply to a time series"):
+        await pets.find(AskedPet, weight__contains=2.5)
 
 
 async def test_a_series_is_asked_for_by_value(pets: FileStore) -> None:

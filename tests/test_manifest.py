@@ -421,3 +421,12 @@ def test_the_store_shows_what_the_manifest_says(data):
     store = FileStore(data, uid=uid, name="Zoo")
     assert (store.uid, store.name) == (uid, "Zoo")
     assert (FileStore(data).uid, FileStore(data).name) == (uid, "Zoo")
+
+
+def test_an_empty_path_is_not_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreFormatError, match="is empty: give the path"):
+        FileStore("")
+    assert list(tmp_path.iterdir()) == []

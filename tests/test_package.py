@@ -24,6 +24,7 @@ PUBLIC = [
     "FileStore",
     "FileStoreError",
     "ForeignRefError",
+    "GitError",
     "InvalidUidError",
     "LockTimeoutError",
     "MergeConflictError",
@@ -40,6 +41,7 @@ ERRORS = {
     "CorruptFileError": ValueError,
     "FileStoreError": Exception,
     "ForeignRefError": ValueError,
+    "GitError": filestore.FileStoreError,
     "InvalidUidError": ValueError,
     "LockTimeoutError": TimeoutError,
     "MergeConflictError": filestore.CorruptFileError,
@@ -58,7 +60,7 @@ LAYERS = """
     primitives
     guids
     graph  cascade  search  graphql  rows
-    query  ordering
+    refs  query  ordering
     lookups
     states
     schema
@@ -67,19 +69,23 @@ LAYERS = """
     forms
     classes
     cli.main
-    cli.statistics
-    cli.reading  cli.renaming  cli.transfer  cli.upkeep  cli.writing
+    cli.statistics  cli.git_setup  cli.diff  cli.log
+    cli.reading  cli.renaming  cli.transfer  cli.upkeep  cli.writing  cli.merge_driver  cli.changes
     cli.directory
     cli.conditions  cli.terminal
+    past
+    changes  merge
+    parts
     repair
     check  database  offloop
     runtime  transaction
     problems  snapshot
+    disk.revision
     disk.index  disk.inspection
     disk.learning
     disk.manifest  disk.changes  disk.lock  disk.tails
     disk.log  disk.indexfile  disk.kinds
-    disk.files  disk.documents
+    disk.files  disk.documents  disk.exact  disk.git
     disk.layout
     errors
 """
@@ -164,7 +170,7 @@ def test_import_is_light() -> None:
         "sqlite3",
     }
 
-    assert not imported_by("import filestore") & heavy
+    assert not imported_by("import filestore") & {*heavy, "re", "typing"}
     assert not imported_by("from filestore import CorruptFileError") & heavy
 
 
@@ -173,6 +179,14 @@ def test_engine_is_light() -> None:
     loaded = imported_by("; ".join(f"import filestore.{name}" for name in engine))
 
     assert not loaded & {"constelite", "numpy", "pandas", "pydantic"}
+
+
+def test_commands_are_light() -> None:
+    """A merge starts the driver once a file."""
+    commands = ["cli.merge_driver", "cli.diff", "cli.log", "cli.git_setup"]
+    loaded = imported_by("; ".join(f"import filestore.{name}" for name in commands))
+
+    assert not loaded & {"asyncio", "constelite", "numpy", "pandas", "pydantic"}
 
 
 # -- layers ----------------------------------------------------------------------------------------

@@ -11,9 +11,8 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from base64 import b64encode
-from decimal import Decimal
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import orjson
@@ -23,15 +22,13 @@ from filestore.errors import CorruptFileError, MergeConflictError, UnsupportedVa
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
+    from os import PathLike
 
 _DOCUMENT = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
 _LINE = orjson.OPT_SORT_KEYS
 _EMPTY_SERIES = b"\n"
 _BLANK = b" \t\r"
-_WHITESPACE = " \t\r\n"
 _POINT = {"timestamp", "value"}
-_FLOAT_DIGITS = 17  # every float can be told from all others by as many
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 # JSON never has these at the start of a line, because a text cannot hold a raw newline.
 _CONFLICT = re.compile(rb"^(?:<<<<<<<|>>>>>>>)(?: .*)?\r?$", re.MULTILINE)
@@ -51,7 +48,7 @@ def encode_document(document: Mapping[str, Any]) -> bytes:
     return _dumps(document, _DOCUMENT)
 
 
-def decode_document(data: bytes, path: Path) -> Document:
+def decode_document(data: bytes, path: str | PathLike[str]) -> Document:
     """Read a JSON object.
 
     Raises:
@@ -69,7 +66,7 @@ def encode_links(links: Mapping[str, Iterable[Key]]) -> bytes:
     return encode_document({name: [key.link for key in keys] for name, keys in links.items()})
 
 
-def decode_links(data: bytes, path: Path) -> Links:
+def decode_links(data: bytes, path: str | PathLike[str]) -> Links:
     """Read a relationship index: for each relationship its targets, in order, each once.
 
     Raises:
@@ -119,7 +116,7 @@ def encode_points(points: Iterable[Point]) -> bytes:
     return b"".join(_dumps(point, _LINE) + b"\n" for point in points) or _EMPTY_SERIES
 
 
-def decode_points(data: bytes, path: Path) -> list[Point]:
+def decode_points(data: bytes, path: str | PathLike[str]) -> list[Point]:
     """Read a time series: objects with ``timestamp`` (seconds) and ``value``, in the file's order.
 
     Raises:
@@ -214,43 +211,6 @@ def texts_of(data: bytes) -> Iterator[tuple[str, str, int]]:
             yield key, string.text, string.line
 
 
-def is_same(data: bytes, other: bytes) -> bool:
-    """Tell whether two files say the same to the last digit, keys in whatever order.
-
-    Args:
-        data: JSON texts, one behind the other.
-        other: The same.
-    """
-    return _exactly(data) == _exactly(other)
-
-
-def as_text(data: bytes) -> dict[str, str]:
-    """A file's bytes as a member of a JSON object: as a text if they are one."""
-    try:
-        return {"content": data.decode()}
-    except UnicodeDecodeError:
-        return {"base64": b64encode(data).decode()}
-
-
-def _exactly(data: bytes) -> list[Any]:
-    text = data.decode().strip(_WHITESPACE)
-    values = []
-    while text:
-        value, end = _DECODER.raw_decode(text)
-        values.append(value)
-        text = text[end:].lstrip(_WHITESPACE)
-    return values
-
-
-def _float(text: str) -> float | Decimal:
-    """A number as a float if that is what it was written from, else with all its digits."""
-    exact = Decimal(text)
-    return float(text) if len(exact.as_tuple().digits) <= _FLOAT_DIGITS else exact
-
-
-_DECODER = json.JSONDecoder(parse_float=_float)
-
-
 def _dumps(value: Any, option: int) -> bytes:
     try:
         return orjson.dumps(value, option=option)
@@ -279,7 +239,12 @@ def _with_huge_integers(value: Any) -> Any:
 
 
 def _read(
-    data: bytes, path: Path, option: int, *, whole: bytes | None = None, first_line: int = 1
+    data: bytes,
+    path: str | PathLike[str],
+    option: int,
+    *,
+    whole: bytes | None = None,
+    first_line: int = 1,
 ) -> Any:
     """Read one JSON text exactly.
 
@@ -380,8 +345,9 @@ def _why_unreadable(data: bytes, whole: bytes, error: orjson.JSONDecodeError) ->
     return f"is no valid JSON, {error.msg}: correct it", error.lineno
 
 
-def _corrupt(path: Path, data: bytes, reason: str, *, line: int | None) -> NoReturn:
+def _corrupt(path: str | PathLike[str], data: bytes, reason: str, *, line: int | None) -> NoReturn:
     """Say what is wrong with a file, first of all if it is a git merge that is not finished."""
+    path = Path(path)
     conflict = _CONFLICT.search(data)
     if conflict is not None:
         line = data.count(b"\n", 0, conflict.start()) + 1

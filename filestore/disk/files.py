@@ -1,7 +1,8 @@
 """The data directory as a set of files: safe reads, complete listings, atomic replacements.
 
 Every path is relative to the root. Nothing outside the root is ever opened: the last component is
-opened without following links, and a model directory must be a real directory.
+opened without following links, and a model directory must be a real directory. Reading sees to that
+itself; whoever changes files asks :meth:`Files.check_directory` first, once for a directory.
 """
 
 from __future__ import annotations
@@ -108,6 +109,10 @@ class Files:
     def path(self, name: str) -> Path:
         """The path of ``name``, as errors report it."""
         return Path(self.root, name)
+
+    def at(self, name: str) -> str:
+        """The path of ``name`` as text, which takes a tenth of the time."""
+        return f"{self.root}/{name}"
 
     def read(self, name: str) -> bytes | None:
         """Read one whole file.
@@ -263,7 +268,6 @@ class Files:
             temporary: What the file is called until it is renamed; one name is enough for
                 everything that is written under the writer lock.
         """
-        self.check_directory(name)
         written = self._write_temporary(temporary, data, sync=sync)
         path = f"{self.root}/{name}"
         try:
@@ -291,7 +295,6 @@ class Files:
         Raises:
             FileNotFoundError: There is no such file.
         """
-        self.check_directory(name)
         file = Descriptor(f"{self.root}/{name}", _APPEND)
         view = memoryview(data)
         while view:
@@ -303,7 +306,6 @@ class Files:
 
     def remove(self, name: str) -> None:
         """Remove ``name``; nothing happens if it is not there."""
-        self.check_directory(name)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(f"{self.root}/{name}")
 

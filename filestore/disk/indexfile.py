@@ -19,6 +19,7 @@ from weakref import WeakSet
 
 from filestore.disk import layout
 from filestore.disk.files import Descriptor
+from filestore.errors import CorruptFileError
 
 if TYPE_CHECKING:
     from filestore.disk.files import Files
@@ -96,7 +97,7 @@ class IndexFile:
         if self.connection is None:
             try:
                 self._inode = None if self._in_memory else self._make_file()
-            except OSError:
+            except (OSError, CorruptFileError):
                 self._inode = None
             self.connection = _connect(":memory:" if self._inode is None else self._path)
         return self.connection
@@ -118,7 +119,8 @@ class IndexFile:
         """Close the database and delete its file."""
         self.close()
         for suffix in ("", "-journal"):
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, CorruptFileError):
+                self._files.check_directory(layout.INDEX)
                 os.unlink(f"{self._path}{suffix}")
 
     def leave_to_parent(self) -> None:
@@ -140,7 +142,12 @@ class IndexFile:
 
         Returns:
             Its inode; None if something else is in its place.
+
+        Raises:
+            CorruptFileError: ``.filestore`` is no directory of its own.
+            OSError: It cannot be made.
         """
+        self._files.check_directory(layout.INDEX)
         # Only if it is missing: closing a file that SQLite has open would drop SQLite's locks.
         if not os.path.lexists(self._path):
             self._files.make_runtime()
@@ -148,7 +155,8 @@ class IndexFile:
         return self._inode_now()
 
     def _inode_now(self) -> int | None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, CorruptFileError):
+            self._files.check_directory(layout.INDEX)  # SQLite would follow a link
             status = os.lstat(self._path)
             if stat.S_ISREG(status.st_mode):
                 return status.st_ino

@@ -106,7 +106,7 @@ class Key(NamedTuple):
         """
         directory, _, uid = link.partition("/")
         model = model_of(directory)
-        if model is None or not is_uid(uid):
+        if model is None or _UID.fullmatch(uid) is None:
             raise ValueError(f"{shown(link)} is not the path of a record (Model/uid)")
         return cls(model, uid)
 

@@ -14,6 +14,7 @@ import random
 import socket
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 from filelock import lock_descriptor
@@ -58,14 +59,22 @@ class WriterLock:
             LockTimeoutError: Somebody else held it all the while.
         """
         deadline = time.monotonic() + timeout
-        lines = _lines.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
-        line = lines.setdefault(self._path, asyncio.Lock())
-        try:
-            async with asyncio.timeout(timeout):
-                await line.acquire()
-                self._line = line
-        except TimeoutError:
-            raise self._timed_out(timeout) from None
+        loop = asyncio.get_running_loop()
+        lines = _lines.get(loop)
+        if lines is None:
+            lines = _lines[loop] = WeakValueDictionary()
+        line = lines.get(self._path)
+        if line is None:  # nobody holds it or waits for it, so it is taken at once
+            line = lines[self._path] = asyncio.Lock()
+            await line.acquire()
+            self._line = line
+        else:
+            try:
+                async with asyncio.timeout(timeout):
+                    await line.acquire()
+                    self._line = line
+            except TimeoutError:
+                raise self._timed_out(timeout) from None
         pause = _FIRST_PAUSE
         try:
             while not self.try_acquire():
@@ -88,9 +97,7 @@ class WriterLock:
             descriptor = self._open()
             if not lock_descriptor(descriptor.number, blocking=False):
                 return False
-        since = datetime.now(UTC).isoformat(timespec="seconds")
-        holder = f"pid {os.getpid()} on {socket.gethostname()[:80]} since {since}"
-        os.pwrite(descriptor.number, holder.encode().ljust(_HOLDER_BYTES - 1) + b"\n", 0)
+        os.pwrite(descriptor.number, _holder_line(os.getpid(), int(time.time())), 0)
         _held.add(self)
         return True
 
@@ -137,6 +144,13 @@ class WriterLock:
                 return file.readline(_HOLDER_BYTES).strip() or None
         except OSError:
             return None
+
+
+@lru_cache(maxsize=1)
+def _holder_line(pid: int, now: int) -> bytes:
+    since = datetime.fromtimestamp(now, UTC).isoformat()
+    holder = f"pid {pid} on {socket.gethostname()[:80]} since {since}"
+    return holder.encode().ljust(_HOLDER_BYTES - 1) + b"\n"
 
 
 def _abandon_inherited() -> None:

@@ -178,6 +178,7 @@ class Log:
         self._reader: Descriptor | None = None
         self._writer: Descriptor | None = None
         self._last_read: tuple[Marks, Entry] | None = None
+        self._last_header: tuple[bytes, Marks] = (b"", NO_LOG)
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -190,7 +191,7 @@ class Log:
                 descriptor = self._reader = Descriptor(self._path, _READ)
             except (FileNotFoundError, NotADirectoryError):
                 return NO_LOG
-        return _read_header(descriptor)
+        return self._read_header(descriptor)
 
     def pending(self, marks: Marks) -> Entry | None:
         """The entry that ``marks`` say is committed and not applied.
@@ -237,7 +238,7 @@ class Log:
             The marks as they will be once it is committed.
         """
         self.open()
-        marks = _read_header(self._file)
+        marks = self._read_header(self._file)
         if marks is NO_LOG:
             marks = self.cut(time.time_ns())
         elif marks.applied_end > _LONG:
@@ -310,6 +311,14 @@ class Log:
             written = os.pwrite(self._file.number, view, offset)
             view, offset = view[written:], offset + written
 
+    def _read_header(self, descriptor: Descriptor) -> Marks:
+        header = os.pread(descriptor.number, _HEADER.size, 0)
+        known, marks = self._last_header
+        if header != known:
+            marks = _parse_header(header)
+            self._last_header = header, marks
+        return marks
+
     def _entries(self, number: int, start: int, marks: Marks) -> list[Entry] | None:
         """The entries after ``number``, up to the one that ``marks`` name as committed."""
         descriptor, end = self._reader, marks.committed_end
@@ -364,8 +373,7 @@ def _checksum(number: int, payload: bytes) -> int:
     return zlib.crc32(payload, zlib.crc32(_CHECKED.pack(number, len(payload))))
 
 
-def _read_header(descriptor: Descriptor) -> Marks:
-    header = os.pread(descriptor.number, _HEADER.size, 0)
+def _parse_header(header: bytes) -> Marks:
     if len(header) != _HEADER.size:
         return NO_LOG
     magic, *numbers = _HEADER.unpack(header)

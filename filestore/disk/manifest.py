@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 
-_ATTRIBUTES = b"*.json text eol=lf\n*.jsonl text eol=lf\n"
+ATTRIBUTES = b"*.json text eol=lf\n*.jsonl text eol=lf\n"
 
 
 class Manifest(NamedTuple):
@@ -63,7 +63,7 @@ def open_directory(
             f"{root} is no directory: give the path of a data directory", path=files.path("")
         )
     _check_runtime(files)
-    recorded = _read(files)
+    recorded = read_manifest(files)
     if recorded is None:
         chosen = uid or (_uid_of_path(root) if read_only else uuid4())
         recorded = Manifest(chosen, default_name if name is None else name)
@@ -105,7 +105,13 @@ def _check_runtime(files: Files) -> None:
                 )
 
 
-def _read(files: Files) -> Manifest | None:
+def read_manifest(files: Files) -> Manifest | None:
+    """What ``filestore.json`` says, or None if there is none.
+
+    Raises:
+        StoreFormatError: Its format is newer.
+        CorruptFileError: It cannot be read.
+    """
     data = files.read(layout.MANIFEST)
     if data is None:
         return None
@@ -150,10 +156,10 @@ def _wrong(path: Path, data: bytes, key: str, reason: str) -> CorruptFileError:
 def _create(files: Files, manifest: Manifest) -> Manifest:
     """Write the manifest of a new store, unless another process was faster; say what holds."""
     files.make_runtime()
-    files.create(layout.ATTRIBUTES, _ATTRIBUTES)
+    files.create(layout.ATTRIBUTES, ATTRIBUTES)
     if files.create(layout.MANIFEST, _encode(manifest)):
         return manifest
-    return _read(files) or manifest
+    return read_manifest(files) or manifest
 
 
 def _encode(manifest: Manifest) -> bytes:

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from filestore.disk.files import Files
 
 _LONG = 64 << 10
-_LONGEST_NOTE = 4096
+# All notes have one length: ext4 flushes a file that was truncated as soon as it is closed.
+_NOTE_BYTES = 160
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Tail(NamedTuple):
@@ -56,7 +57,7 @@ class Tails:
             return None
         try:
             note = Descriptor(self._note(path), _READ)
-            noted, latest = orjson.loads(os.read(note.number, _LONGEST_NOTE))
+            noted, latest = orjson.loads(os.read(note.number, _NOTE_BYTES))
             return Tail(fingerprint[1], float(latest)) if noted == fingerprint else None
         except (OSError, ValueError, TypeError):
             return None
@@ -71,7 +72,7 @@ class Tails:
             self._files.check_directory(f"{layout.TAILS}/")
             os.makedirs(f"{self._files.root}/{layout.TAILS}", exist_ok=True)
             note = Descriptor(self._note(path), _WRITE)
-            os.write(note.number, orjson.dumps([fingerprint, latest]))
+            os.pwrite(note.number, orjson.dumps([fingerprint, latest]).ljust(_NOTE_BYTES), 0)
 
     def _note(self, path: str) -> str:
         name = blake2b(path.encode(), digest_size=16).hexdigest()

@@ -46,10 +46,17 @@ class Outcome(NamedTuple):
 
 
 class Point(NamedTuple):
-    """One moment: before the n-th call of that name."""
+    """One moment: before the n-th call of that name.
+
+    Attributes:
+        call: The system call.
+        occurrence: Its number, from 1.
+        derived: Whether it is about the derived index.
+    """
 
     call: str
     occurrence: int
+    derived: bool = False
 
 
 def require_strace() -> None:
@@ -65,7 +72,7 @@ def require_strace() -> None:
 
 def record(root: Path, scenario: Scenario, log: Path, **options: object) -> list[Point]:
     """Run a scenario undisturbed, and list the system calls that it made."""
-    outcome = run(root, scenario, ["-o", str(log), "-e", f"trace={CALLS}"], **options)
+    outcome = run(root, scenario, ["-y", "-o", str(log), "-e", f"trace={CALLS}"], **options)
     assert outcome == Outcome("ok"), outcome
     seen: Counter[str] = Counter()
     points = []
@@ -73,7 +80,7 @@ def record(root: Path, scenario: Scenario, log: Path, **options: object) -> list
         match = re.match(r"(?:\d+\s+)?([a-z0-9_]+)\(", line)
         if match and "ERESTART" not in line:
             seen[match[1]] += 1
-            points.append(Point(match[1], seen[match[1]]))
+            points.append(Point(match[1], seen[match[1]], "index.sqlite" in line))
     assert points
     return points
 
