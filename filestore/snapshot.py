@@ -17,7 +17,7 @@ from filestore.disk.layout import Key
 from filestore.errors import CorruptFileError, FileStoreError, LockTimeoutError, ModelMismatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from filestore.disk.documents import Document, Links, Point
     from filestore.disk.files import Files
@@ -156,6 +156,10 @@ class Snapshot:
                     uid=key.uid,
                 )
             self._renew()
+
+    def pending(self) -> Collection[str]:
+        """The files that the last commit has still to be applied to, or that are staged."""
+        return self._staging.operations.keys()
 
     def _fetch_again(self, key: Key) -> bool:
         """Fetch the files of a record that were read before; tell if one commit left them all."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
 
 from pydantic.v1 import PrivateAttr
 
 from filestore import cascade, graph, guids, refs
+from filestore.check import check
 from filestore.classes import published_classes
 from filestore.database import Database
 from filestore.disk import layout
@@ -25,9 +27,12 @@ from filestore.errors import (
 )
 from filestore.finder import FinderStore
 from filestore.graphql import SchemaManager
+from filestore.offloop import cancellable
 from filestore.past import PastDatabase
+from filestore.repair import repair
 from filestore.rows import refs_from
 from filestore.states import StateReader
+from filestore.transaction import Transaction
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -35,9 +40,11 @@ if TYPE_CHECKING:
     from constelite.graphql.utils import GraphQLModelQuery
     from constelite.models import Ref, StateModel
 
+    from filestore.check import Progress
     from filestore.disk.layout import Key
+    from filestore.problems import Problem
+    from filestore.repair import Repairs
     from filestore.snapshot import Snapshot
-    from filestore.transaction import Transaction
 
 UID = str
 
@@ -296,6 +303,42 @@ class FileStore(FinderStore):
         """
         async with self._unit():
             yield self
+
+    async def check(self, progress: Progress | None = None) -> list[Problem]:
+        """Find everything that is wrong with the data directory; docs/check.md lists the codes.
+
+        The files are looked at as they are on the disk, also within a transaction.
+
+        Args:
+            progress: Told how many files are done, and how many there are.
+
+        Returns:
+            The problems, ordered by path and line; empty if all is well.
+        """
+        found: list[Problem] = await cancellable(partial(check, str(self.root)), progress)
+        return found
+
+    async def repair(self, *, dry_run: bool = False, progress: Progress | None = None) -> Repairs:
+        """Mend what can be mended without losing anything, in one unit of work.
+
+        What is taken away is kept in a file below ``.filestore/removed``.
+
+        Args:
+            dry_run: Only say what would be done.
+            progress: As for :meth:`check`.
+
+        Returns:
+            What was repaired, what is left for a person, and where removed things are kept.
+
+        Raises:
+            LockTimeoutError: Another writer held the store for longer than ``lock_timeout``.
+            ReadOnlyError: The store is read-only.
+            RuntimeError: A transaction is open: what is staged in it cannot be checked.
+        """
+        within = isinstance(self._database.view(), Transaction)
+        if within:
+            raise RuntimeError("a store cannot be repaired within a transaction: do it before")
+        return await repair(self._database, dry_run=dry_run, progress=progress)
 
     async def _write(self, ref: Ref, method: graph.Method) -> Ref:
         located = await guids.located_below(self, ref.state)

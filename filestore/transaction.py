@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import os
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from filestore.disk import documents
 from filestore.disk.log import Operation, digest
 from filestore.disk.tails import Tail
+from filestore.errors import CorruptFileError
 from filestore.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -169,6 +171,16 @@ class Transaction(Snapshot):
             self._note_latest(path, (*stored, *added))
         elif added or stored is None:
             self.put_points(key, name, [*(stored or ()), *added])
+
+    def put_file(self, key: Key, name: str, data: bytes | None) -> None:
+        """Stage one file of record ``key`` byte for byte; None removes it."""
+        if data == self.read(name):
+            return
+        self._touch(key)
+        if data is not None and name == key.links:
+            with suppress(CorruptFileError):
+                self._staging.note_links(key, documents.decode_links(data, self.files.path(name)))
+        self._set(Operation(name, None, data))
 
     def delete(self, key: Key) -> None:
         """Stage the removal of record ``key`` with all its files; links to it are the caller's."""

@@ -33,6 +33,7 @@ from hypothesis.stateful import (
 
 import filestore
 from filestore import FileStore
+from filestore.check import check
 from tests import oracle
 from tests.oracle import Builder, Link, Node, Oracle, Refused, content, is_a
 
@@ -75,7 +76,9 @@ class Machine(RuleBasedStateMachine):
         while self.transactions:
             self.end_transaction(ValueError("the example is over"))
         self.runner.close()
+        problems = check(str(self.root / "data"))
         shutil.rmtree(self.root)
+        assert problems == []
 
     def open_store(self) -> None:
         self.store = FileStore(self.root / "data", uid_factory=lambda: self.new_uid("store"))

@@ -1,1 +1,1 @@
-"""The command line."""
+"""The command `filestore`: a data directory at home in a shell. Works on the files alone."""

@@ -174,6 +174,43 @@ def line_of(data: bytes, text: str, *, key: bool = True) -> int | None:
     return None
 
 
+def encode_line(value: Mapping[str, Any]) -> bytes:
+    """One JSON object as one line, with its newline.
+
+    Raises:
+        UnsupportedValueError: It could not be read back.
+    """
+    return _dumps(value, _LINE) + b"\n"
+
+
+def decode_line(data: bytes, path: Path, number: int) -> Document:
+    """Read a JSON object that is line ``number`` of a file.
+
+    Raises:
+        CorruptFileError: It is no JSON object, or not exactly one.
+    """
+    value = _read(data, path, _LINE, first_line=number)
+    if type(value) is not dict:
+        _corrupt(
+            path, data, f"holds {_kind(value)}: a line should hold an object {{…}}", line=number
+        )
+    return value
+
+
+def texts_of(data: bytes) -> Iterator[tuple[str, str, int]]:
+    """The texts that an object holds, themselves or in lists: the key, the text, its line.
+
+    Args:
+        data: The file's content, which is valid JSON.
+    """
+    key = ""
+    for string in _strings(data):
+        if string.level == 1 and string.is_key:
+            key = string.text
+        elif string.level == 1:
+            yield key, string.text, string.line
+
+
 def _dumps(value: Any, option: int) -> bytes:
     try:
         return orjson.dumps(value, option=option)

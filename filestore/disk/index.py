@@ -98,6 +98,15 @@ class Index:
             self._compared = False
             self.catch_up(progress=progress)
 
+    def rebuild(self, progress: Progress | None = None) -> tuple[int, int]:
+        """Make the index anew; how many files it has read then, and how many links they hold."""
+        with self._file.mutex:
+            self._file.discard()
+            self.catch_up(progress=progress)
+            counts = "SELECT (SELECT count(*) FROM file), (SELECT count(*) FROM link)"
+            ((files, links),) = self._select(counts)
+            return files, links
+
     def close(self) -> None:
         """Close the database; the next use opens it again."""
         with self._file.mutex:

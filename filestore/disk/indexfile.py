@@ -13,6 +13,7 @@ import os
 import sqlite3
 import stat
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -160,6 +161,33 @@ class IndexFile:
             if stat.S_ISREG(status.st_mode):
                 return status.st_ino
         return None
+
+
+def peek(files: Files) -> sqlite3.Connection | None:
+    """Open the database file without changing it; None if there is none.
+
+    Raises:
+        sqlite3.Error: The file is damaged, or of another format.
+    """
+    path = f"{files.root}/{layout.INDEX}"
+    try:
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            return None
+    except OSError:
+        return None
+    uri = f"{Path(path).absolute().as_uri()}?mode=ro"
+    connection = sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)
+    try:
+        schema = _schema_of(connection)
+        if schema and schema != _SCHEMA:
+            raise _OutOfDateError("it has another format")
+        if schema and connection.execute("SELECT boot FROM log").fetchall() == [(_boot(),)]:
+            return connection
+    except BaseException:
+        connection.close()
+        raise
+    connection.close()  # it has nothing, or is of an earlier boot and made anew when it is needed
+    return None
 
 
 def is_damaged(error: sqlite3.Error) -> bool:

@@ -11,6 +11,7 @@
     │   ├── index.sqlite            derived index; lost: rebuilt from the record files
     │   ├── tails/                  where long time series end; lost: found out by reading them
     │   ├── conflicts/              what recovery did not write, because the file was edited since
+    │   ├── removed/                what repair took away
     │   └── tmp/                    files being written, before they are renamed into place
     └── Cat/                        a directory a model class, named after it
         ├── 3f2b.json               properties of record 3f2b; lost: the record is gone
@@ -25,11 +26,14 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_to_bytes
 from uuid import uuid4
 
 from filestore.errors import InvalidUidError, ModelMismatchError, UnsupportedValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MANIFEST = "filestore.json"
 ATTRIBUTES = ".gitattributes"
@@ -39,6 +43,7 @@ LOG = f"{RUNTIME}/log"
 INDEX = f"{RUNTIME}/index.sqlite"
 TAILS = f"{RUNTIME}/tails"
 CONFLICTS = f"{RUNTIME}/conflicts"
+REMOVED = f"{RUNTIME}/removed"
 TEMPORARY = f"{RUNTIME}/tmp"
 
 PROPERTIES_SUFFIX = ".json"
@@ -187,6 +192,14 @@ def key_of(path: str) -> Key | None:
         return None
     belongs = f".{rest}" in (PROPERTIES_SUFFIX, LINKS_SUFFIX) or series_of(name) is not None
     return key if belongs else None
+
+
+def alike(names: Iterable[str]) -> list[list[str]]:
+    """The groups of names that differ in case alone: many file systems take them for one."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(name.lower(), []).append(name)
+    return [sorted(group) for group in groups.values() if len(group) > 1]
 
 
 def shown(value: object) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from filestore import FileStore
+from filestore.check import check
 from tests.faults import strace
 from tests.faults.scenarios import (
     WRITES,
@@ -63,6 +64,7 @@ def check_whole(root: Path, before: Contents, wanted: Contents, *, acknowledged:
     asyncio.run(recover(open_store(root)))
     assert contents(root) == seen
     assert leftovers(root) == []
+    assert check(str(root)) == []
     if acknowledged:
         assert seen == wanted
 

@@ -1,0 +1,5 @@
+"""``python -m filestore``: the command `filestore`."""
+
+from filestore.cli.main import main
+
+main()
