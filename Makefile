@@ -6,7 +6,7 @@
 #   make torture  the fault tests at every point instead of a sample; takes minutes
 #   make bench    compare with other stores: BENCH="--quick" takes two minutes, "--million" an hour
 #   make bench-report   the same, and write the figures into docs/performance.md
-#   make readme   run the examples in README.md and update their output
+#   make readme   run the examples in README.md and docs/ and update their output
 #   make clean    remove what these made
 #
 # Whatever runs first sets up .venv, and so does a change of pyproject.toml.
@@ -75,6 +75,7 @@ report: ready
 
 readme: ready
 	@$(BIN)/python tests/documentation.py README.md
+	@$(BIN)/python tests/documentation.py docs/testing.md
 
 clean:
 	rm -rf $(VENV) demo-data* .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+pytest_plugins = ["pytester"]
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """The path of a data directory that does not exist yet."""

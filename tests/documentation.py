@@ -7,6 +7,7 @@
 - ``text``: what the block before it printed.
 - ``console``: commands after ``$``, each with what it printed.
 - ``sh``: commands to be shown only.
+- ``ini``: saved under the name in its first line, as the ``python`` blocks that start with one.
 
 All of it runs in an empty directory that holds a copy of ``fixtures/``, and is shown as
 ``/home/ann``.
@@ -31,7 +32,10 @@ from typing import Any
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_FILE = re.compile(r"# (\w+\.py)\n")
+_FILE = re.compile(r"# (\w+\.(?:py|ini))\n")
+
+# What would make git and pytest behave differently here and there.
+_HIDDEN = re.compile(r"GIT_|PYTEST_|(?:CI|BUILD_NUMBER)$")
 
 _COMMITTER = {
     f"GIT_{role}_{part}": value
@@ -65,18 +69,22 @@ class _Examples:
         self._printed = ""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         self._environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
+            **{name: value for name, value in os.environ.items() if not _HIDDEN.match(name)},
             **_COMMITTER,
             "GIT_CONFIG_SYSTEM": os.devnull,
             "HOME": str(directory),
             "PATH": path,
+            "PYTEST_ADDOPTS": "-o asyncio_default_fixture_loop_scope=function",
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "PYTEST_PLUGINS": "filestore.pytest_plugin,pytest_asyncio.plugin",
+            "PYTHONDONTWRITEBYTECODE": "1",  # a file may change twice in a second
+            "COLUMNS": "80",
         }
 
     def render(self, block: re.Match[str]) -> str:
         language, body = block.groups()
         match language:
-            case "python":
+            case "python" | "ini":
                 self.check_shown()
                 self._run_python(body)
             case "console":

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import pty
 import re
 import resource
-import runpy
 import signal
 import subprocess
 import sys
@@ -92,7 +92,7 @@ def test_module_runs_as_well(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["filestore", "ls", str(root), "Cat"])
     with pytest.raises(SystemExit) as end:
-        runpy.run_module("filestore", run_name="__main__")
+        importlib.import_module("filestore.__main__")
 
     assert end.value.code == 0
     assert capsys.readouterr().out == "uid  age  name\ntom    3  Tom\n"

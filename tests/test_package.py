@@ -55,7 +55,14 @@ ERRORS = {
 
 # A module imports from the rows below its own, never from its own row or from above.
 LAYERS = """
-    __main__  store
+    __main__  pytest_plugin
+    testing.contract
+    testing.primitives
+    testing.reads  testing.writes
+    testing.subject  testing.models  testing.stock
+    testing.factory  testing.make
+    testing.store
+    store
     finder
     primitives
     guids
@@ -73,6 +80,9 @@ LAYERS = """
     cli.reading  cli.renaming  cli.transfer  cli.upkeep  cli.writing  cli.merge_driver  cli.changes
     cli.directory
     cli.conditions  cli.terminal
+    testing.golden
+    testing.report  fixtures
+    comparison
     past
     changes  merge
     parts

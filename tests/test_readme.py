@@ -1,4 +1,4 @@
-"""Every example of the README runs, and prints what the README shows."""
+"""Every example of the README and of the pages runs, and prints what is shown."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import filestore
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 
 
-def test_examples_print_what_is_shown(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", ["README.md", "docs/testing.md"])
+def test_examples_print_what_is_shown(tmp_path: Path, page: str) -> None:
     # In a process of its own, because model classes are global and go by their names.
-    fresh = Path(shutil.copy(README, tmp_path))
+    fresh = Path(shutil.copy(ROOT / page, tmp_path))
     done = subprocess.run(
         [sys.executable, Path(__file__).with_name("documentation.py"), fresh],
         capture_output=True,
@@ -26,7 +29,9 @@ def test_examples_print_what_is_shown(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 0, done.stderr
-    assert fresh.read_text("utf-8") == README.read_text("utf-8"), "see what `make readme` changes"
+    assert fresh.read_text("utf-8") == (ROOT / page).read_text("utf-8"), (
+        "see what `make readme` changes"
+    )
 
 
 def test_every_error_is_explained() -> None:
