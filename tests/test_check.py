@@ -609,17 +609,6 @@ DAMAGES = [
         {},
     ),
     Damage(
-        "an index of another format",
-        reformats_index,
-        [
-            (
-                ".filestore/index.sqlite:1: FS402 is damaged (it has another format): "
-                "let repair or reindex make it anew"
-            ),
-        ],
-        {},
-    ),
-    Damage(
         "an interrupted commit",
         interrupts_commit,
         [
@@ -871,6 +860,13 @@ def test_index_that_is_out_of_date_is_no_damage(root: Path) -> None:
     (root / "Human/bart.json").write_bytes(BART)
 
     assert found(root) == []
+
+
+def test_index_of_another_format_is_made_anew_when_it_is_needed(root: Path) -> None:
+    reformats_index(root)
+
+    assert found(root) == []
+    assert inspection.behind(Files(str(root))) is None
 
 
 def test_index_that_is_empty_or_in_use_is_no_damage(root: Path) -> None:

@@ -167,7 +167,7 @@ def peek(files: Files) -> sqlite3.Connection | None:
     """Open the database file without changing it; None if there is none.
 
     Raises:
-        sqlite3.Error: The file is damaged, or of another format.
+        sqlite3.Error: The file is damaged.
     """
     path = f"{files.root}/{layout.INDEX}"
     try:
@@ -178,15 +178,13 @@ def peek(files: Files) -> sqlite3.Connection | None:
     uri = f"{Path(path).absolute().as_uri()}?mode=ro"
     connection = sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)
     try:
-        schema = _schema_of(connection)
-        if schema and schema != _SCHEMA:
-            raise _OutOfDateError("it has another format")
-        if schema and connection.execute("SELECT boot FROM log").fetchall() == [(_boot(),)]:
+        current = _schema_of(connection) == _SCHEMA
+        if current and connection.execute("SELECT boot FROM log").fetchall() == [(_boot(),)]:
             return connection
     except BaseException:
         connection.close()
         raise
-    connection.close()  # it has nothing, or is of an earlier boot and made anew when it is needed
+    connection.close()  # of another format or an earlier boot, it is made anew when it is needed
     return None
 
 
