@@ -8,12 +8,13 @@ import click
 
 from filestore.changes import compare
 from filestore.cli.changes import document, lines, to_json
+from filestore.cli.terminal import CONTEXT
 from filestore.disk.files import Files
 from filestore.disk.git import Git
 from filestore.disk.revision import Revision
 
 
-@click.command("diff")
+@click.command("diff", context_settings=CONTEXT)
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="B")
 @click.option(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from filestore.cli.merge_driver import NAME, driver_command
+from filestore.cli.terminal import CONTEXT
 from filestore.disk import layout
 from filestore.disk.files import Files
 from filestore.disk.git import Git
@@ -34,7 +35,7 @@ _NO_RENAMES = {"merge.renames": "false", "pull.twohead": "recursive"}
 _OURS = f"{_SECTION}.set"
 
 
-@click.command("git-setup")
+@click.command("git-setup", context_settings=CONTEXT)
 @click.argument("directory", type=click.Path(exists=True, file_okay=False))
 @click.option("--remove", is_flag=True, help="Undo it.")
 def command(directory: str, remove: bool) -> None:

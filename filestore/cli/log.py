@@ -8,6 +8,7 @@ import click
 
 from filestore.changes import RecordChanges, compare_record
 from filestore.cli.changes import document, lines, printable, to_json
+from filestore.cli.terminal import CONTEXT
 from filestore.disk import layout
 from filestore.disk.git import Git
 from filestore.errors import RecordNotFoundError
@@ -31,7 +32,7 @@ class Commit(NamedTuple):
     subject: str
 
 
-@click.command("log")
+@click.command("log", context_settings=CONTEXT)
 @click.argument("directory", type=click.Path(exists=True, file_okay=False))
 @click.argument("uid")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a commit.")

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 import filestore
-from filestore.cli.terminal import Failure, warn
+from filestore.cli.terminal import CONTEXT, Failure, warn
 from filestore.errors import FileStoreError
 
 # Loaded when they are used, so that each command starts as fast as it can.
@@ -70,7 +70,7 @@ class Commands(click.Group):
 
 @click.command(
     cls=Commands,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings=CONTEXT,
     epilog="Exit status: 0 if all is well, 1 if something is wrong, 2 if the command was.",
 )
 @click.option("--debug", is_flag=True, help="Show where in the program an error comes from.")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from filestore.cli.terminal import CONTEXT
 from filestore.errors import CorruptFileError
 from filestore.merge import Merged, merge
 
@@ -30,7 +31,7 @@ def driver_command() -> str:
     return _COMMAND.format(python=shlex.quote(sys.executable).replace("%", "%%"))
 
 
-@click.command("merge-driver")
+@click.command("merge-driver", context_settings=CONTEXT)
 @click.argument("base", type=click.Path(path_type=Path))
 @click.argument("ours", type=click.Path(path_type=Path))
 @click.argument("theirs", type=click.Path(path_type=Path))

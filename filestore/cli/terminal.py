@@ -25,6 +25,9 @@ _SPARKS = 40
 # What takes less than this, in seconds, is done before a progress bar could be read.
 _PATIENCE = 1.0
 
+# What click is told about every command.
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
 
 class Failure(click.ClickException):
     """Something is wrong: one sentence, and exit status 1."""
