@@ -264,3 +264,14 @@ def test_property_names_that_no_file_can_have(name):
     with pytest.raises(UnsupportedValueError, match="cannot name a file of its time") as caught:
         Key("Cat", "a").series(name)
     assert (caught.value.model, caught.value.uid, caught.value.field) == ("Cat", "a", name)
+
+
+NAMES = ["a.json", "a.rels.json", "a.w.jsonl", "a.b.json", ".json", "a.json\n", "ä.json", "a"]
+
+
+@pytest.mark.parametrize(
+    "name", [*NAMES, "x" * 129 + ".json", "x" * 128 + ".json", "a.rels.rels.json"]
+)
+def test_a_document_is_what_one_of_the_two_kinds_is(name: str) -> None:
+    either = layout.uid_of(name) is not None or layout.links_uid_of(name) is not None
+    assert layout.is_document(name) is either

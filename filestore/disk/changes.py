@@ -95,7 +95,7 @@ def look(files: Files, log: Log, known: Known, *, compare: bool) -> Changes:
             expected[model] = (entry.after[directory] if follows else 0) or _CHANGED
         for operation in entry.operations:
             directory, _, name = operation.path.partition("/")
-            if _is_indexed(name):
+            if layout.is_document(name):
                 named[layout.model_of(directory) or directory, name] = None
     pending = log.pending(marks) if marks.pending else None
     for directory, before in pending.before.items() if pending is not None else ():
@@ -151,7 +151,7 @@ def differing(files: Files, connection: sqlite3.Connection, model: str) -> Itera
 def fingerprints(files: Files, model: str) -> Iterator[tuple[str, int, int, int, int]]:
     """The names and fingerprints of the files of a model that an index reads."""
     try:
-        yield from files.fingerprints(model, _is_indexed)
+        yield from files.fingerprints(model, layout.is_document)
     except (CorruptFileError, FileNotFoundError):
         return
 
@@ -160,10 +160,6 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """The items in lists of up to ``size``."""
     iterator = iter(items)
     return iter(lambda: list(islice(iterator, size)), [])
-
-
-def _is_indexed(name: str) -> bool:
-    return layout.uid_of(name) is not None or layout.links_uid_of(name) is not None
 
 
 def _mtime(files: Files, model: str) -> int:
