@@ -13,7 +13,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import uuid4
 
 from aiofiles.base import wrap
 
@@ -107,7 +106,7 @@ def _mend(database: Database, transaction: Transaction, found: Scan) -> Path | N
         if transaction.read(path) == before:  # an editor may have written it since
             transaction.put_file(key, path, after)
     if "FS003" in codes:
-        files.replace(layout.MANIFEST, canonical_manifest(files), temporary=f"manifest-{uuid4()}")
+        files.replace(layout.MANIFEST, canonical_manifest(files))
     if "FS402" in codes:
         database.index.rebuild()
     for name in rubbish:
@@ -125,10 +124,5 @@ def _keep(database: Database, removed: Sequence[dict[str, Any]]) -> Path:
     while files.exists(name):
         number += 1
         name = f"{layout.REMOVED}/{stamp}-{number}.jsonl"
-    files.replace(
-        name,
-        b"".join(map(documents.encode_line, removed)),
-        sync=True,
-        temporary=f"removed-{uuid4()}",
-    )
+    files.replace(name, b"".join(map(documents.encode_line, removed)), sync=True)
     return files.path(name)

@@ -132,3 +132,47 @@ def test_a_killed_index_rebuild_costs_nothing(
         assert contents(root) == before
         shutil.rmtree(root)
     count_points("killed during an index rebuild", len(points))
+
+
+def test_a_killed_repair_is_whole_or_absent(
+    scratch: Path, tmp_path: Path, sampled: Any, count_points: Any
+) -> None:
+    """And what it takes away is kept before it is taken away."""
+
+    async def repair(store: FileStore) -> None:
+        await store.repair()
+
+    damaged = copy(scratch / "before", Path(tempfile.mkdtemp(dir=scratch), "damaged"))
+    (damaged / "Food" / "fish.json").write_text('{"name": "fish"}')
+    orphan = '{"timestamp":1.0,"value":2.0}'
+    (damaged / "Cat" / "nobody.weight.jsonl").write_text(f"{orphan}\n")
+    links = (damaged / "Cat" / "snowball.rels.json").read_text()
+    lost = links.replace('"Human/lisa"', '"Human/lisa",\n    "Human/nobody"')
+    (damaged / "Cat" / "snowball.rels.json").write_text(lost)
+    before = contents(damaged)
+    wanted_root = copy(damaged, Path(tempfile.mkdtemp(dir=scratch), "after"))
+    asyncio.run(repair(open_store(wanted_root)))
+    wanted = contents(wanted_root)
+    assert wanted != before
+    recorded = points_of(scratch, repair, tmp_path / "log", damaged)
+    points = sampled([point for point in recorded if not point.derived], 15)
+    ends = set()
+    for point in points:
+        root = copy(damaged, Path(tempfile.mkdtemp(dir=scratch), "killed"))
+        outcome = strace.kill_at(root, repair, point)
+        assert visible(root) in (before, wanted)
+        asyncio.run(recover(open_store(root)))
+        found = contents(root)
+        assert found in (before, wanted)
+        assert outcome.report != "ok" or found == wanted
+        ends.add(found == wanted)
+        if found == wanted:
+            kept = "".join(path.read_text() for path in root.glob(".filestore/removed/*"))
+            assert "Human/nobody" in kept
+            assert "nobody.weight.jsonl" in kept
+        asyncio.run(repair(open_store(root)))
+        assert contents(root) == wanted
+        assert leftovers(root) == []
+        shutil.rmtree(root)
+    assert ends == {True, False}
+    count_points("killed during a repair", len(points))
