@@ -131,8 +131,11 @@ class Index:
 
     def unreadable(self) -> list[Key]:
         """The records whose relationship file could not be read at the last catch-up."""
-        rows = self._select("SELECT model, name FROM file WHERE NOT readable ORDER BY model, name")
-        found = ((model, layout.links_uid_of(name)) for model, name in rows)
+        # Left to itself, SQLite walks over all files for the sake of an order.
+        rows = self._select(
+            "SELECT model, name FROM file INDEXED BY file_unreadable WHERE NOT readable"
+        )
+        found = ((model, layout.links_uid_of(name)) for model, name in sorted(rows))
         return [Key(model, uid) for model, uid in found if uid is not None]
 
     def sources(self, model: str, field: str, targets: Iterable[str]) -> set[str]:
@@ -213,7 +216,12 @@ class Index:
 
     def unread(self, model: str) -> set[str]:
         """Uids of the records of ``model`` whose properties could not be read."""
-        return _uids(self._select("SELECT name FROM file WHERE model = ? AND NOT readable", model))
+        return _uids(
+            self._select(
+                "SELECT name FROM file INDEXED BY file_unreadable WHERE model = ? AND NOT readable",
+                model,
+            )
+        )
 
     def _links(self, source: Key, field: str, target: Key, known: tuple[int, ...]) -> bool:
         """Tell whether a file says what the index says of it."""
