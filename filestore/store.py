@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic.v1 import PrivateAttr
 
-from filestore import cascade, graph, guids, refs
+from filestore import cascade, graph, guids, refs, search
 from filestore.check import check
 from filestore.classes import published_classes
 from filestore.database import Database
@@ -47,9 +47,6 @@ if TYPE_CHECKING:
     from filestore.snapshot import Snapshot
 
 UID = str
-
-# How many records are read before the event loop gets its turn.
-_BATCH = 50
 
 
 def _uuid4(uid: UUID | str) -> UUID:
@@ -246,7 +243,7 @@ class FileStore(FinderStore):
         found = []
         for number, ref in enumerate(refs, 1):
             found.append(await self._get(view, ref))
-            if number % _BATCH == 0:
+            if number % search.BATCH == 0:
                 await asyncio.sleep(0)
         return found
 

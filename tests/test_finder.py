@@ -308,6 +308,19 @@ async def test_after_one_write_nothing_else_is_looked_at(
     assert compared == ["Cat", "Cat"]
 
 
+async def test_a_file_made_by_hand_between_two_writes_is_found(
+    store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The directory's time is that of the last write then: only the chain of times tells."""
+    monkeypatch.setattr(changes, "_SMALL", 0)
+    await cats(store)
+    assert await store.count(Cat, age=3) == 1
+    await store.create(Cat(age=50), "before")
+    (store.root / "Cat" / "by-hand.json").write_text('{"age": 3}')
+    await store.create(Cat(age=50), "after")
+    assert await store.count(Cat, age=3) == 2
+
+
 async def test_a_file_rewritten_in_place_is_found_after_a_refresh(
     store: FileStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -176,13 +176,17 @@ def _listed(keys: Collection[Key]) -> str:
     return ", ".join(links[:3]) + more
 
 
-@click.command()
-@directory_argument
-@click.argument("source", metavar="UID", shell_complete=complete_record)
-@click.argument("name")
-@click.argument(
+source_argument = click.argument("source", metavar="UID", shell_complete=complete_record)
+targets_argument = click.argument(
     "targets", metavar="TARGET...", nargs=-1, required=True, shell_complete=complete_record
 )
+
+
+@click.command()
+@directory_argument
+@source_argument
+@click.argument("name")
+@targets_argument
 def link(directory: str, source: str, name: str, targets: Sequence[str]) -> None:
     """Link a record to others, as NAME; a link that is there stays where it is.
 
@@ -201,11 +205,9 @@ def link(directory: str, source: str, name: str, targets: Sequence[str]) -> None
 
 @click.command()
 @directory_argument
-@click.argument("source", metavar="UID", shell_complete=complete_record)
+@source_argument
 @click.argument("name")
-@click.argument(
-    "targets", metavar="TARGET...", nargs=-1, required=True, shell_complete=complete_record
-)
+@targets_argument
 def unlink(directory: str, source: str, name: str, targets: Sequence[str]) -> None:
     """Remove links of a record; the records that they lead to stay.
 
