@@ -11,14 +11,16 @@ import asyncio
 import logging
 import os
 import threading
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar, Token
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from aiofiles.base import wrap
 
 from filestore.disk import layout
-from filestore.disk.files import Files, SyncError
+from filestore.disk.descriptor import SyncError
+from filestore.disk.files import Files
 from filestore.disk.index import Index
 from filestore.disk.lock import WriterLock
 from filestore.disk.log import Log, Operation
@@ -34,7 +36,9 @@ from filestore.snapshot import Snapshot
 from filestore.transaction import Transaction
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from filestore.disk.log import Marks
 
 logger = logging.getLogger("filestore")
 
@@ -42,7 +46,9 @@ logger = logging.getLogger("filestore")
 _FEW = 32
 
 # The open transaction of each data directory, by its real path, in this context.
-_open: ContextVar[Mapping[str, Transaction]] = ContextVar("filestore_transactions")
+_open: ContextVar[Mapping[str, Transaction]] = ContextVar(
+    "filestore_transactions", default=MappingProxyType({})
+)
 
 
 class Database:
@@ -67,6 +73,7 @@ class Database:
         self._lock_timeout = lock_timeout
         self._durable = durable
         self._sync_error: OSError | None = None
+        self._lock: WriterLock | None = WriterLock(self.files)  # unless a unit is using it
 
     def view(self) -> Snapshot:
         """What a read in this context sees: its open transaction, or else the disk."""
@@ -111,11 +118,13 @@ class Database:
                 "disk holds is not known: check the disk, then open the store anew",
                 path=self.files.path(""),
             )
-        lock = WriterLock(self.files)
+        lock, self._lock = self._lock or WriterLock(self.files), None
         try:
             await lock.acquire(self._lock_timeout)
-            if self.log.marks().pending:
+            marks = self.log.open()
+            if marks.pending:
                 await self._run(True, self._recover)
+                marks = self.log.open()
             transaction = Transaction(self.files, self.index, self.log, self.tails)
             token = self._enter(transaction)
             try:
@@ -125,19 +134,20 @@ class Database:
             operations = transaction.operations()
             if operations:
                 if not lock.holds():
-                    await self._take_again(lock, transaction)
+                    marks = await self._take_again(lock, transaction)
                 lengthy = self._durable or len(operations) > _FEW
-                await self._run(lengthy, self._commit, operations, transaction)
+                await self._run(lengthy, self._commit, marks, operations, transaction)
         finally:
             lock.release()
+            self._lock = lock
 
     def _enter(self, transaction: Transaction) -> Token[Mapping[str, Transaction]]:
         """Let this context see the transaction as the open one."""
-        return _open.set({**_open.get({}), self._identity: transaction})
+        return _open.set({**_open.get(), self._identity: transaction})
 
     def _current(self) -> Transaction | None:
         """The open transaction of this context; a context copied to another thread has none."""
-        transaction = _open.get({}).get(self._identity)
+        transaction = _open.get().get(self._identity)
         while transaction is not None and not transaction.open:
             transaction = transaction.outer  # a task may outlive the part that started it
         if transaction is None or transaction.owner != (os.getpid(), threading.get_ident()):
@@ -146,16 +156,19 @@ class Database:
 
     # -- commit ------------------------------------------------------------------------------------
 
-    def _commit(self, operations: list[Operation], transaction: Transaction) -> None:
+    def _commit(self, marks: Marks, operations: list[Operation], transaction: Transaction) -> None:
+        """Commit under the lock, the log's marks being as they were found under it."""
         if transaction.owner[0] != os.getpid():
             raise RuntimeError("a forked child cannot commit the transaction of its parent")
         directories = _directories(operations)
         mtimes = {name: self.files.directory_mtime(name) for name in directories}
-        marks = self.log.append(operations, mtimes)
+        marks = self.log.append(marks, operations, mtimes)
         self.log.commit(marks)
-        with self._promised():
+        try:
             self._apply(operations)
-            self.log.applied(marks, list(map(self.files.directory_mtime, directories)))
+            self.log.applied(marks, [self.files.directory_mtime(name) for name in directories])
+        except (OSError, FileStoreError) as error:
+            raise self._unfinished(error) from error
         for operation in operations:
             if operation.path in transaction.latest:
                 self.tails.write(operation.path, transaction.latest[operation.path])
@@ -164,11 +177,14 @@ class Database:
         """Make a committed entry true. Doing it twice is doing it once."""
         if self._durable:
             self.log.sync()
+        self.files.directory_mtime(layout.TEMPORARY)  # a real one, as the lock's is
         for operation in operations:
             if operation.content is None:
                 self.files.remove(operation.path)
             elif operation.offset is None:
-                self.files.replace(operation.path, operation.content, sync=self._durable)
+                self.files.replace(
+                    operation.path, operation.content, sync=self._durable, checked=True
+                )
             else:
                 self.files.append(
                     operation.path, operation.content, operation.offset, sync=self._durable
@@ -177,19 +193,15 @@ class Database:
             for directory in _directories(operations):
                 self.files.sync_directory(directory)
 
-    @contextmanager
-    def _promised(self) -> Iterator[None]:
-        """Say of an error that the commit stands all the same."""
-        try:
-            yield
-        except (OSError, FileStoreError) as error:
-            if isinstance(error, SyncError):
-                self._sync_error = error
-            raise CommitPendingError(
-                f"the last commit to {self.files.root} stands, but could not be applied to all "
-                f"files ({error}): once that is mended, the next write finishes it",
-                path=self.files.path(layout.LOG),
-            ) from error
+    def _unfinished(self, error: OSError | FileStoreError) -> CommitPendingError:
+        """The error that says that the last commit stands all the same."""
+        if isinstance(error, SyncError):
+            self._sync_error = error
+        return CommitPendingError(
+            f"the last commit to {self.files.root} stands, but could not be applied to all "
+            f"files ({error}): once that is mended, the next write finishes it",
+            path=self.files.path(layout.LOG),
+        )
 
     async def _run(self, lengthy: bool, work: Callable[..., None], *args: Any) -> None:
         """Run disk work: inline, or off the event loop if it takes long or waits for the disk.
@@ -209,10 +221,13 @@ class Database:
             running.exception()  # the cancellation goes first; the log knows how far it got
             raise
 
-    async def _take_again(self, lock: WriterLock, transaction: Transaction) -> None:
+    async def _take_again(self, lock: WriterLock, transaction: Transaction) -> Marks:
         """Take the lock again after ``.filestore`` was deleted under this unit.
 
         Others may have written meanwhile, so what this unit has read must still be there.
+
+        Returns:
+            The log's marks as they are then.
         """
         lock.release()
         await lock.acquire(self._lock_timeout)
@@ -224,6 +239,7 @@ class Database:
                 f"{changed[0]} was changed by another writer: nothing was written, try again",
                 path=self.files.path(changed[0]),
             )
+        return self.log.open()
 
     # -- recovery ----------------------------------------------------------------------------------
 
@@ -232,7 +248,7 @@ class Database:
         marks = self.log.marks()
         if not marks.pending:
             return
-        with self._promised():
+        try:
             self.log.open()
             entry = self.log.pending(marks)
             if entry is None:
@@ -240,6 +256,8 @@ class Database:
             else:
                 self._apply([o for o in entry.operations if self._is_due(o, marks.committed)])
                 self.log.applied(marks)
+        except (OSError, FileStoreError) as error:
+            raise self._unfinished(error) from error
 
     def _is_due(self, operation: Operation, number: int) -> bool:
         """Tell whether an unfinished commit has still to write a file.

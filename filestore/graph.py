@@ -34,7 +34,7 @@ from filestore.errors import (
     ModelMismatchError,
     UnsupportedValueError,
 )
-from filestore.refs import check_unused, locate_ref
+from filestore.refs import check_unused, locate_ref, usual_key
 from filestore.schema import MODEL_NAME, ModelSchema, Relation
 from filestore.states import check_name, not_found
 
@@ -134,7 +134,11 @@ class GraphWriter:
             key = self.new_key(schema)
             self._schedule(key, ref.state, schema, ref, new=True)
             return key
-        key = locate_ref(self._transaction, ref, self._store_uid, where, type(ref.state))
+        usual = usual_key(ref, self._store_uid, where, type(ref.state))
+        if usual is not None and self._transaction.read(usual.properties) is not None:
+            key = usual  # what was read for this is going to be needed
+        else:
+            key = locate_ref(self._transaction, ref, self._store_uid, where, type(ref.state))
         if key not in known:
             schema = check_related(self._transaction, key, type(ref.state))
             check_kept(key, ref.state, schema)

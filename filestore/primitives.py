@@ -9,7 +9,7 @@ is a hint, because constelite often gives the wrong one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -216,9 +216,12 @@ class PrimitiveStore(AsyncBaseStore):
 
     # -- what the store's methods are made of ----------------------------------------------------
 
-    @asynccontextmanager
-    async def _unit(self) -> AsyncIterator[Transaction]:
+    def _unit(self) -> AbstractAsyncContextManager[Transaction]:
         """One unit of work, or a part of the one that is open."""
+        return self._database.begin() if self._guid_map is None else self._settled_unit()
+
+    @asynccontextmanager
+    async def _settled_unit(self) -> AsyncIterator[Transaction]:
         transaction = None
         try:
             async with self._database.begin() as transaction:

@@ -114,9 +114,10 @@ class ModelSchema:
             for name, field in cls.__fields__.items()
             if name != MODEL_NAME
         ]
+        # The inherited ones only fill in the name of the class.
         inherited = [validator for _, validator in StateModel.__post_root_validators__]
-        own_roots = [v for _, v in cls.__post_root_validators__ if v not in inherited]
-        self.validates_whole = bool(own_roots or cls.__pre_root_validators__)
+        self._validators = [v for _, v in cls.__post_root_validators__ if v not in inherited]
+        self.validates_whole = bool(self._validators or cls.__pre_root_validators__)
         self._looks_around = any(codec.looks_around for codec in self.statics.values())
         self._checks_whole = self.validates_whole or self._looks_around
         self._required = [
@@ -274,7 +275,7 @@ class ModelSchema:
                 raise
             except ValueError as error:
                 raise InvalidStateError(name, f"{name!r} is invalid: {error}") from error
-        for _, validator in cls.__post_root_validators__:
+        for validator in self._validators:
             values = self._run_root_validator(validator, values)
         return construct(cls, values, fields_set)
 

@@ -53,6 +53,9 @@ class Staging:
                 self.linked.setdefault(target, {})[source] = None
 
 
+_NOTHING = Staging()  # and nothing is ever added to it
+
+
 class Snapshot:
     """Reads of a data directory.
 
@@ -67,7 +70,7 @@ class Snapshot:
         self.index = index
         self._log = log
         self._caught_up = False
-        self._staging = Staging()
+        self._staging = _NOTHING
         self._asked: dict[str, None] = {}  # the files read since `consistent` began
         self._held: dict[str, bytes | None] = {}  # what it holds of them
         self._renew()
@@ -95,10 +98,9 @@ class Snapshot:
         Raises:
             CorruptFileError: The file is there and cannot be read as one.
         """
-        data = self.read(key.properties)
-        if data is None:
-            return None
-        return documents.decode_document(data, self.files.at(key.properties))
+        name = key.properties
+        data = self.read(name)
+        return None if data is None else documents.decode_document(data, self.files.at(name))
 
     def links(self, key: Key) -> Links:
         """The outgoing links of record ``key``, by relationship; empty if it has no index.
@@ -106,8 +108,9 @@ class Snapshot:
         Raises:
             CorruptFileError: The file is there and cannot be read as one.
         """
-        data = self.read(key.links)
-        return {} if data is None else documents.decode_links(data, self.files.at(key.links))
+        name = key.links
+        data = self.read(name)
+        return {} if data is None else documents.decode_links(data, self.files.at(name))
 
     def points(self, key: Key, name: str) -> list[Point] | None:
         """The time series ``name`` of record ``key``, or None if it was never given.
@@ -266,9 +269,9 @@ class Snapshot:
     def _renew(self) -> None:
         """Start from the log as it is now."""
         self._marks = self._log.marks()
-        if self._staging.operations:
-            self._staging = Staging()
+        self._staging = _NOTHING
         if self._marks.pending:
+            self._staging = Staging()
             entry = self._log.pending(self._marks)
             for operation in entry.operations if entry is not None else ():
                 self._stage_pending(operation)

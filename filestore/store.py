@@ -338,7 +338,7 @@ class FileStore(FinderStore):
         return await repair(self._database, dry_run=dry_run, progress=progress)
 
     async def _write(self, ref: Ref, method: graph.Method) -> Ref:
-        located = await guids.located_below(self, ref.state)
+        located = None if self._guid_map is None else await guids.located_below(self, ref.state)
         async with self._unit() as transaction:
             writer = self._writer(transaction, located)
             return await self._finish(transaction, writer, writer.write(ref, method))
@@ -350,21 +350,25 @@ class FileStore(FinderStore):
             orphans = [orphan for orphan in writer.orphans if orphan not in writer.written]
             for gone in cascade.delete_unowned(transaction, orphans, spared=writer.written):
                 guids.touch(self, transaction, gone.uid)
-        if self._guid_map is not None:
-            for written, ref in writer.written.items():
-                guids.touch(self, transaction, written.uid)
-                await guids.guid_of(self, written.uid, ref.guid)
-        return await guids.attach(self, self._reader.ref(key))
+        written = self._reader.ref(key)
+        if self._guid_map is None:
+            return written
+        for made, ref in writer.written.items():
+            guids.touch(self, transaction, made.uid)
+            await guids.guid_of(self, made.uid, ref.guid)
+        return await guids.attach(self, written)
 
     async def _get(self, view: Snapshot, ref: Ref) -> Ref:
-        ref = await guids.located(self, ref)
-        key, state = await self._find(view, ref)
-        return await guids.attach(self, self._reader.ref(key, state))
+        key, state = await self._find(view, await guids.located(self, ref))
+        found = self._reader.ref(key, state)
+        return found if self._guid_map is None else await guids.attach(self, found)
 
     async def _find(self, view: Snapshot, ref: Ref) -> tuple[Key, StateModel]:
         usual = refs.usual_key(ref, self.uid)
         if usual is not None:  # opening the file tells whether it is there
-            with suppress(RecordNotFoundError, ModelMismatchError):
+            try:
                 return usual, await self._read(view, usual)
+            except (RecordNotFoundError, ModelMismatchError):
+                pass  # by its uid it may be found elsewhere
         key = refs.locate_ref(view, ref, self.uid)
         return key, await self._read(view, key)

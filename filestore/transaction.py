@@ -12,7 +12,7 @@ from filestore.disk import documents
 from filestore.disk.log import Operation, digest
 from filestore.disk.tails import Tail
 from filestore.errors import CorruptFileError
-from filestore.snapshot import Snapshot
+from filestore.snapshot import Snapshot, Staging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -59,8 +59,7 @@ class Transaction(Snapshot):
         self._tails = tails
         self._undo: dict[str, tuple[Operation | None, Operation]] = {}  # before, and as staged
         self._known: _Known = _Known() if outer is None else outer._known
-        if outer is not None:
-            self._staging = outer._staging
+        self._staging = Staging() if outer is None else outer._staging
 
     # -- reading -----------------------------------------------------------------------------------
 

@@ -98,7 +98,7 @@ class ValueCodec:
         Raises:
             ValueError: The field cannot take it; the text says why.
         """
-        if self._is_exact(json):
+        if type(json) in self._exact or self._is_exact(json):
             return json
         try:
             value = self.revive(json)
@@ -108,7 +108,7 @@ class ValueCodec:
 
     def as_stored(self, json: Json, stored: Json, context: Mapping[str, Any]) -> Json:
         """The JSON that a file holds already if it reads as the same value; else ``json``."""
-        if stored is None or json == stored:
+        if stored is None or json == stored or type(json) is type(stored) in self._exact:
             return json
         try:
             keeps = same(self.decode(stored, context), self.decode(json, context))

@@ -184,7 +184,7 @@ def interrupts_commit(root: Path) -> None:
         Operation("Human/bart.json", None, BART),
         Operation("Cat/tom.rels.json", digest(LINKS), moved),
     ]
-    log.commit(log.append(operations, mtimes(root)))
+    log.commit(log.append(log.open(), operations, mtimes(root)))
 
 
 CONFLICT = LINKS.replace(b'    "Human/lisa"\n', b"<<<<<<< ours\n=======\n>>>>>>> theirs\n")
@@ -955,7 +955,7 @@ def test_record_that_a_pending_commit_removes_is_gone(root: Path) -> None:
     operations = [
         Operation(name, digest(data), None) for name, data in SOUND.items() if "tom" in name
     ]
-    log.commit(log.append(operations, mtimes(root)))
+    log.commit(log.append(log.open(), operations, mtimes(root)))
 
     assert [text.split(" ")[1] for text in found(root)] == ["FS403"]
 

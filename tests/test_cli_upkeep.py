@@ -36,7 +36,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def left_by_a_killed_process(root: Path, *operations: Operation) -> int:
     """Commit to the log, and apply nothing."""
     log = Log(Files(str(root)))
-    marks = log.append(list(operations), {"Cat": (root / "Cat").stat().st_mtime_ns})
+    marks = log.append(log.open(), list(operations), {"Cat": (root / "Cat").stat().st_mtime_ns})
     log.commit(marks)
     return marks.committed
 

@@ -35,7 +35,7 @@ def log(files: Files) -> Log:
 
 
 def commit(log: Log, operations: list[Operation] | None = None) -> Marks:
-    marks = log.append(OPERATIONS if operations is None else operations, MTIMES)
+    marks = log.append(log.open(), OPERATIONS if operations is None else operations, MTIMES)
     log.commit(marks)
     log.applied(marks, AFTER)
     return log.marks()
@@ -55,12 +55,12 @@ def test_no_log_is_an_empty_one(log: Log) -> None:
 
 def test_an_entry_has_not_happened_before_it_is_committed(log: Log) -> None:
     before = commit(log)
-    log.append(OPERATIONS, MTIMES)
+    log.append(log.open(), OPERATIONS, MTIMES)
     assert log.marks() == before
 
 
 def test_a_committed_entry_is_pending_until_it_is_applied(log: Log) -> None:
-    marks = log.append(OPERATIONS, MTIMES)
+    marks = log.append(log.open(), OPERATIONS, MTIMES)
     log.commit(marks)
     assert log.marks().pending
     assert log.pending(log.marks()) == Entry(OPERATIONS, MTIMES, {"Cat": 0, "Dog": 0})
@@ -105,7 +105,7 @@ def test_the_feed_tells_when_directories_changed(log: Log) -> None:
     assert log.entries(start, log.marks()) == [Entry(OPERATIONS, MTIMES, {"Cat": 8, "Dog": 9})]
     assert log.marks().settled == log.marks()
     settled = log.marks()
-    log.commit(log.append(OPERATIONS, MTIMES))
+    log.commit(log.append(log.open(), OPERATIONS, MTIMES))
     assert log.marks().settled.committed == settled.committed
     assert log.entries(settled, log.marks().settled) == []
 
@@ -142,7 +142,7 @@ def test_a_reader_of_the_moment_before_the_cut_still_follows(
 @pytest.mark.parametrize("position", [0, 4, 8, 12, 16, 20, 40])
 def test_a_torn_entry_never_happened(log: Log, tmp_path: Path, position: int) -> None:
     start = commit(log)
-    marks = log.append(OPERATIONS, MTIMES)
+    marks = log.append(log.open(), OPERATIONS, MTIMES)
     log.commit(marks)
     with open(tmp_path / ".filestore" / "log", "r+b") as file:
         file.seek(start.committed_end + position)
@@ -208,7 +208,7 @@ class TestRedo:
     ["../outside/evil.json", "/etc/passwd", "filestore.json", ".filestore/lock", "Cat/x.txt"],
 )
 def test_an_entry_that_leads_elsewhere_never_happened(log: Log, tmp_path: Path, path: str) -> None:
-    log.commit(log.append([Operation(path, None, b"{}\n")], {}))
+    log.commit(log.append(log.open(), [Operation(path, None, b"{}\n")], {}))
     assert log.marks().pending
     assert log.pending(log.marks()) is None
 
@@ -221,12 +221,12 @@ def test_an_entry_of_another_shape_never_happened(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(log_module.orjson, "dumps", lambda _: payload)
-        log.commit(log.append(OPERATIONS, MTIMES))
+        log.commit(log.append(log.open(), OPERATIONS, MTIMES))
     assert log.marks().pending
     assert not log.pending(log.marks())
 
 
 def test_a_header_that_promises_more_than_there_is(log: Log, tmp_path: Path) -> None:
-    marks = log.append(OPERATIONS, MTIMES)
+    marks = log.append(log.open(), OPERATIONS, MTIMES)
     log.commit(marks._replace(committed_end=1 << 62))
     assert log.pending(log.marks()) is None

@@ -96,7 +96,7 @@ LAYERS = """
     disk.manifest  disk.changes  disk.lock  disk.tails
     disk.log  disk.indexfile  disk.kinds
     disk.files  disk.documents  disk.exact  disk.git
-    disk.layout
+    disk.layout  disk.descriptor
     errors
 """
 ROWS = [line.split() for line in LAYERS.strip().splitlines()]

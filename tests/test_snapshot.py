@@ -28,7 +28,7 @@ async def make(data: Path) -> FileStore:
 def leave_pending(store: FileStore, operations: list[Operation]) -> None:
     """A commit that a killed process did not apply."""
     log = store._database.log
-    log.commit(log.append(operations, {}))
+    log.commit(log.append(log.open(), operations, {}))
 
 
 async def test_a_commit_in_the_middle_of_a_read_is_read_as_a_whole(

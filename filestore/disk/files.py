@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
 from filestore.disk import layout
+from filestore.disk.descriptor import Descriptor
 from filestore.errors import CorruptFileError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _APPEND = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _LISTING_TRIES = 5
+_SHORT = 1 << 13
 _CHUNK = 1 << 24
 _TIMES = 4
 
@@ -39,10 +41,6 @@ _KINDS = {
 }
 
 
-class SyncError(OSError):
-    """An fsync failed. The kernel has dropped what it could not write: a retry would lie."""
-
-
 class Fingerprint(NamedTuple):
     """What tells that a file changed: inode, size in bytes, times in nanoseconds."""
 
@@ -50,50 +48,6 @@ class Fingerprint(NamedTuple):
     size: int
     mtime: int
     ctime: int
-
-
-class Descriptor:
-    """An open file that is closed with its last reference, however the code using it ends.
-
-    Args:
-        path: The file.
-        flags: As for `os.open`.
-    """
-
-    number = -1
-    _inode = -1
-
-    def __init__(self, path: str, flags: int) -> None:
-        self.number = os.open(path, flags, 0o666)
-
-    def is_at(self, path: str) -> bool:
-        """Tell whether ``path`` still names this file."""
-        if self._inode < 0:
-            self._inode = os.fstat(self.number).st_ino
-        try:
-            return os.lstat(path).st_ino == self._inode
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-
-    def sync(self) -> None:
-        """Force the content to the disk.
-
-        Raises:
-            SyncError: It could not be; what the disk holds is not known.
-        """
-        try:
-            os.fsync(self.number)
-        except OSError as error:
-            raise SyncError(error.errno, f"fsync failed: {error.strerror}") from error
-
-    def close(self) -> None:
-        """Close it; nothing happens if it is closed."""
-        number, self.number = self.number, -1
-        if number >= 0:
-            os.close(number)
-
-    def __del__(self) -> None:
-        self.close()
 
 
 class Files:
@@ -126,20 +80,33 @@ class Files:
         """
         self.check_directory(name)
         try:
-            file = Descriptor(f"{self.root}/{name}", _READ)
+            number = os.open(f"{self.root}/{name}", _READ)
         except FileNotFoundError:
             return None
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENXIO):
                 raise self._not_a_file(name) from error
             raise
-        status = os.fstat(file.number)
+        try:
+            # Nearly every file is this short; whatever is no regular file gives nothing, an error
+            # or more.
+            data = os.read(number, _SHORT)
+            if not 0 < len(data) < _SHORT:
+                data = self._read_long(name, number, data)
+        except IsADirectoryError as error:
+            raise self._not_a_file(name) from error
+        finally:
+            os.close(number)
+        return data
+
+    def _read_long(self, name: str, number: int, data: bytes) -> bytes:
+        """All of an open file, the first of it being ``data``."""
+        status = os.fstat(number)
         if not stat.S_ISREG(status.st_mode):
             raise self._not_a_file(name)
-        data = os.read(file.number, status.st_size + 1)
-        if len(data) != status.st_size:  # it grew since, or is too long for one read
-            while chunk := os.read(file.number, _CHUNK):
-                data += chunk
+        size = max(status.st_size - len(data), 0) + 1
+        while chunk := os.read(number, size):
+            data, size = data + chunk, _CHUNK
         return data
 
     def exists(self, name: str) -> bool:
@@ -255,7 +222,13 @@ class Files:
         return len(times) == _TIMES
 
     def replace(
-        self, name: str, data: bytes, *, sync: bool = False, temporary: str = "next"
+        self,
+        name: str,
+        data: bytes,
+        *,
+        sync: bool = False,
+        temporary: str = "next",
+        checked: bool = False,
     ) -> None:
         """Give ``name`` the content ``data``, at once: readers see the old file or the new one.
 
@@ -268,7 +241,13 @@ class Files:
                 the new one; the directory is the caller's to sync.
             temporary: What the file is called until it is renamed; one name is enough for
                 everything that is written under the writer lock.
+            checked: The directory of temporary files has been checked already.
+
+        Raises:
+            CorruptFileError: The directory of temporary files is something else.
         """
+        if not checked:
+            self.check_directory(f"{layout.TEMPORARY}/")
         written = self._write_temporary(temporary, data, sync=sync)
         path = f"{self.root}/{name}"
         try:
@@ -281,6 +260,7 @@ class Files:
 
     def create(self, name: str, data: bytes) -> bool:
         """Make a file that is not there yet, at once; False if it is there. Needs no lock."""
+        self.check_directory(f"{layout.TEMPORARY}/")
         written = self._write_temporary(f"new-{uuid4()}", data, sync=False)
         try:
             os.link(written, f"{self.root}/{name}")
@@ -297,10 +277,7 @@ class Files:
             FileNotFoundError: There is no such file.
         """
         file = Descriptor(f"{self.root}/{name}", _APPEND)
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(file.number, view, offset)
-            view, offset = view[written:], offset + written
+        file.write(data, offset)
         if sync:
             file.sync()
         file.close()
@@ -325,16 +302,15 @@ class Files:
                 file.write("*\n")
 
     def _write_temporary(self, name: str, data: bytes, *, sync: bool) -> str:
-        self.check_directory(f"{layout.TEMPORARY}/{name}")
         path = f"{self.root}/{layout.TEMPORARY}/{name}"
         try:
             file = Descriptor(path, _WRITE)
         except FileNotFoundError:
             self.make_runtime()
             file = Descriptor(path, _WRITE)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(file.number, view) :]
+        written = os.write(file.number, data)
+        while written < len(data):
+            written += os.write(file.number, memoryview(data)[written:])
         if sync:
             file.sync()
         file.close()

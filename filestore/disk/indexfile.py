@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from filestore.disk import layout
-from filestore.disk.files import Descriptor
+from filestore.disk.descriptor import Descriptor
 from filestore.errors import CorruptFileError
 
 if TYPE_CHECKING:

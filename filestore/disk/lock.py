@@ -1,9 +1,10 @@
 """The writer lock: one unit of work at a time a store, across tasks, threads and processes.
 
-Every unit locks a fresh descriptor of ``.filestore/lock``, because the kernel's lock belongs to the
-open file: two descriptors exclude each other within one process too. The lock is filelock's own, so
-a ``FileLock`` on the same path excludes a writer. The file is never deleted by us; should somebody
-else delete it, a lock counts only as long as the path still names the locked file.
+Every unit locks a descriptor of ``.filestore/lock`` that no other unit uses meanwhile, because the
+kernel's lock belongs to the open file: two descriptors exclude each other within one process too.
+The lock is filelock's own, so a ``FileLock`` on the same path excludes a writer. The file is never
+deleted by us; should somebody else delete it, a lock counts only as long as the path still names
+the locked file.
 """
 
 from __future__ import annotations
@@ -15,13 +16,17 @@ import socket
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
-from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary, ref
 
-from filelock import lock_descriptor
+from filelock import lock_descriptor, unlock_descriptor
 
 from filestore.disk import layout
-from filestore.disk.files import Descriptor, Files
+from filestore.disk.descriptor import Descriptor
 from filestore.errors import LockTimeoutError
+
+if TYPE_CHECKING:
+    from filestore.disk.files import Files
 
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _HOLDER_BYTES = 160
@@ -33,11 +38,11 @@ _lines: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[str, as
     WeakKeyDictionary()
 )
 
-_held: WeakSet[WriterLock] = WeakSet()
+_locks: WeakSet[WriterLock] = WeakSet()
 
 
 class WriterLock:
-    """The lock of one unit of work.
+    """The lock of one unit of work at a time. It stays open in between, to be taken again.
 
     Args:
         files: The data directory.
@@ -47,7 +52,10 @@ class WriterLock:
         self._files = files
         self._path = f"{files.root}/{layout.LOCK}"
         self._descriptor: Descriptor | None = None
-        self._line: asyncio.Lock | None = None
+        self._line: asyncio.Lock | None = None  # of the event loop where it was last taken
+        self._loop: ref[asyncio.AbstractEventLoop] | None = None
+        self._is_first = False  # in that line
+        _locks.add(self)
 
     async def acquire(self, timeout: float) -> None:
         """Take the lock, letting the event loop go on meanwhile.
@@ -59,22 +67,16 @@ class WriterLock:
             LockTimeoutError: Somebody else held it all the while.
         """
         deadline = time.monotonic() + timeout
-        loop = asyncio.get_running_loop()
-        lines = _lines.get(loop)
-        if lines is None:
-            lines = _lines[loop] = WeakValueDictionary()
-        line = lines.get(self._path)
-        if line is None:  # nobody holds it or waits for it, so it is taken at once
-            line = lines[self._path] = asyncio.Lock()
-            await line.acquire()
-            self._line = line
-        else:
-            try:
+        line = self._line_of(asyncio.get_running_loop())
+        try:
+            if not line.locked():
+                await line.acquire()
+            else:
                 async with asyncio.timeout(timeout):
                     await line.acquire()
-                    self._line = line
-            except TimeoutError:
-                raise self._timed_out(timeout) from None
+        except TimeoutError:
+            raise self._timed_out(timeout) from None
+        self._is_first = True
         pause = _FIRST_PAUSE
         try:
             while not self.try_acquire():
@@ -98,7 +100,6 @@ class WriterLock:
             if not lock_descriptor(descriptor.number, blocking=False):
                 return False
         os.pwrite(descriptor.number, _holder_line(os.getpid(), int(time.time())), 0)
-        _held.add(self)
         return True
 
     def holds(self) -> bool:
@@ -107,17 +108,28 @@ class WriterLock:
 
     def release(self) -> None:
         """Give the lock back; nothing happens if it is not held."""
-        self.abandon()
-        line, self._line = self._line, None
-        if line is not None:
-            line.release()
+        if self._descriptor is not None:
+            try:
+                unlock_descriptor(self._descriptor.number)
+            except OSError:
+                self.abandon()  # closing it gives the lock back, too
+        if self._is_first and self._line is not None:
+            self._is_first = False
+            self._line.release()
 
     def abandon(self) -> None:
         """Close the descriptor. In a forked child this leaves the parent's lock as it is."""
-        _held.discard(self)
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             descriptor.close()
+
+    def _line_of(self, loop: asyncio.AbstractEventLoop) -> asyncio.Lock:
+        """The line in which the tasks of an event loop wait for this lock."""
+        if self._line is None or self._loop is None or self._loop() is not loop:
+            lines = _lines.setdefault(loop, WeakValueDictionary())
+            self._line = lines.setdefault(self._path, asyncio.Lock())
+            self._loop = ref(loop)
+        return self._line
 
     def _open(self) -> Descriptor:
         if self._descriptor is None:
@@ -154,8 +166,8 @@ def _holder_line(pid: int, now: int) -> bytes:
 
 
 def _abandon_inherited() -> None:
-    """A forked child would hold its parent's lock for as long as it lives."""
-    for lock in list(_held):
+    """A forked child would share its parent's lock: hold it, or give it back."""
+    for lock in list(_locks):
         lock.abandon()
 
 

@@ -54,10 +54,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 
 from filestore.disk import layout
-from filestore.disk.files import Descriptor, Files
+from filestore.disk.descriptor import Descriptor
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+
+    from filestore.disk.files import Files
 
 _MAGIC = b"FSLOG\0\0\1"
 _HEADER = struct.Struct("<8s7Q")
@@ -69,7 +71,7 @@ _APPLIED_AT = 32
 _LONG = 8 << 20
 
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
-_WRITE = os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+_WRITE = os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Operation(NamedTuple):
@@ -220,51 +222,54 @@ class Log:
 
     # -- writing, under the writer lock ----------------------------------------------------------
 
-    def open(self) -> None:
-        """Open the log for writing, unless it is open; it is made if it is missing."""
-        if self._writer is None or not self._writer.is_at(self._path):
-            self._writer = Descriptor(self._path, _WRITE)
+    def open(self) -> Marks:
+        """Open the log for writing, unless it is open.
 
-    def append(self, operations: list[Operation], mtimes: Mapping[str, int]) -> Marks:
+        Returns:
+            The marks as they are now; those of an empty log if there is none, or it is damaged.
+        """
+        if self._writer is None or not self._writer.is_at(self._path):
+            self._writer = None
+            try:
+                self._writer = Descriptor(self._path, _WRITE)
+            except (FileNotFoundError, NotADirectoryError):
+                return NO_LOG
+        return self._read_header(self._writer)
+
+    def append(self, marks: Marks, operations: list[Operation], mtimes: Mapping[str, int]) -> Marks:
         """Write an entry behind the last one. It has not happened before :meth:`commit`.
 
         The log is made if it is missing or damaged, and cut if it is long.
 
         Args:
+            marks: The marks as :meth:`open` told them, under the same lock.
             operations: The changes.
             mtimes: The mtime in nanoseconds of each directory they touch.
 
         Returns:
             The marks as they will be once it is committed.
         """
-        self.open()
-        marks = self._read_header(self._file)
+        if self._writer is None or self._writer.is_deleted():
+            self._writer = Descriptor(self._path, _WRITE | os.O_CREAT)
+            marks = NO_LOG  # what the one before held was applied
         if marks is NO_LOG:
             marks = self.cut(time.time_ns())
         elif marks.applied_end > _LONG:
             marks = self.cut(marks.committed)
         number = marks.committed + 1
-        payload = orjson.dumps(
-            [
-                [
-                    [o.path, o.before, None if o.content is None else o.content.decode(), o.offset]
-                    for o in operations
-                ],
-                list(mtimes.items()),
-            ]
-        )
+        changed = [
+            (path, before, None if content is None else content.decode(), offset)
+            for path, before, content, offset in operations
+        ]
+        payload = orjson.dumps((changed, list(mtimes.items())))
         checksum = _checksum(number, payload)
         entry = _ENTRY.pack(number, len(payload), checksum) + payload + bytes(8 * len(mtimes))
-        self._write(entry, marks.committed_end)
-        return marks._replace(
-            committed=number,
-            committed_end=marks.committed_end + len(entry),
-            committed_checksum=checksum,
-        )
+        self._file.write(entry, marks.committed_end)
+        return Marks(number, marks.committed_end + len(entry), checksum, *marks[3:])
 
     def commit(self, marks: Marks) -> None:
         """Mark the entry committed: from here on it happens, whoever finishes it."""
-        self._write(_mark(marks), _COMMITTED_AT)
+        self._file.write(_MARK.pack(*marks[:3]), _COMMITTED_AT)
 
     def applied(self, marks: Marks, mtimes: Collection[int] = ()) -> None:
         """Mark the entry applied to all its files.
@@ -276,8 +281,10 @@ class Log:
         """
         if mtimes:
             after = struct.pack(f"<{len(mtimes)}q", *mtimes)
-            self._write(after, marks.committed_end - len(after))
-        self._write(_mark(marks), _APPLIED_AT)
+            self._file.write(after, marks.committed_end - len(after))
+        self._file.write(_MARK.pack(*marks[:3]), _APPLIED_AT)
+        now = Marks(*marks[:3], *marks[:3], marks.cut)
+        self._last_header = _HEADER.pack(_MAGIC, *now), now  # spares whoever reads it the parsing
 
     def cut(self, number: int) -> Marks:
         """Let the log hold no entry, with all up to ``number`` committed and applied.
@@ -286,7 +293,7 @@ class Log:
             The marks as they are then.
         """
         marks = Marks(committed=number, applied=number, cut=number)
-        self._write(_HEADER.pack(_MAGIC, *marks), 0)
+        self._file.write(_HEADER.pack(_MAGIC, *marks), 0)
         os.ftruncate(self._file.number, _HEADER.size)
         return marks
 
@@ -304,12 +311,6 @@ class Log:
     def _file(self) -> Descriptor:
         assert self._writer is not None, "open() comes first"
         return self._writer
-
-    def _write(self, data: bytes, offset: int) -> None:
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(self._file.number, view, offset)
-            view, offset = view[written:], offset + written
 
     def _read_header(self, descriptor: Descriptor) -> Marks:
         header = os.pread(descriptor.number, _HEADER.size, 0)
@@ -363,10 +364,6 @@ def _operation(path: str, before: str | None, text: str | None, offset: int | No
     if layout.key_of(path) is None:
         raise ValueError(f"{path!r} is no file of a record")
     return Operation(path, before, None if text is None else text.encode(), offset)
-
-
-def _mark(marks: Marks) -> bytes:
-    return _MARK.pack(marks.committed, marks.committed_end, marks.committed_checksum)
 
 
 def _checksum(number: int, payload: bytes) -> int:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 
 from filestore.disk import layout
-from filestore.disk.files import Descriptor
+from filestore.disk.descriptor import Descriptor
 from filestore.errors import CorruptFileError
 
 if TYPE_CHECKING:

@@ -98,21 +98,20 @@ def test_get_of_a_record_with_links_opens_two_files(known: Path, tmp_path: Path)
 
 def test_put_of_a_plain_record_creates_one_file(known: Path, tmp_path: Path) -> None:
     calls = calls_of(known, put_food, tmp_path / "log")
-    assert calls.paths(OPENS) == [".filestore/lock", ".filestore/tmp/next"]
+    assert calls.paths(OPENS) == [".filestore/tmp/next"]
     assert [name for name, _ in calls if name.startswith("rename")] == ["rename"]
-    assert len(calls) <= 24
+    assert len(calls) <= 19
 
 
 def test_patch_reads_a_file_and_replaces_it(known: Path, tmp_path: Path) -> None:
     calls = calls_of(known, patch_food, tmp_path / "log")
-    opened = [".filestore/lock", "Food/fish.json", ".filestore/tmp/next"]
-    assert calls.paths(OPENS) == opened
-    assert len(calls) <= 30
+    assert calls.paths(OPENS) == ["Food/fish.json", ".filestore/tmp/next"]
+    assert len(calls) <= 24
 
 
 def test_a_write_that_changes_nothing_touches_no_file(known: Path, tmp_path: Path) -> None:
     calls = calls_of(known, patch_nothing, tmp_path / "log")
-    assert calls.paths(OPENS) == [".filestore/lock", "Food/fish.json"]
+    assert calls.paths(OPENS) == ["Food/fish.json"]
     assert not {"rename", "unlink", "ftruncate"} & {name for name, _ in calls}
 
 

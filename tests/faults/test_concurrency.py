@@ -19,6 +19,7 @@ from constelite.models import ref
 
 from filestore import FileStore, LockTimeoutError
 from filestore.disk.lock import WriterLock
+from filestore.disk.log import NO_LOG
 from tests.faults.scenarios import to, weights, with_state
 from tests.models import Cat, Food, Human
 
@@ -292,7 +293,7 @@ async def test_a_child_forked_inside_a_transaction_does_not_commit_it(data: Path
         def work(_: int) -> None:
             assert store._database._current() is None
             with pytest.raises(RuntimeError, match="forked child"):
-                store._database._commit(transaction.operations(), transaction)
+                store._database._commit(NO_LOG, transaction.operations(), transaction)
 
         assert finish(in_children(1, work)) == [0]
     assert len(await store.query("Food", include_states=False)) == 1

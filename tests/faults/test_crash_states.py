@@ -12,7 +12,8 @@ from constelite.models import ref
 
 from filestore import FileStore
 from filestore.disk import log
-from filestore.disk.files import Descriptor, Files
+from filestore.disk.descriptor import Descriptor
+from filestore.disk.files import Files
 from filestore.disk.log import Log
 from tests.faults.crash_states import Recorder, State, states
 from tests.faults.scenarios import (
@@ -137,10 +138,10 @@ def skip_committed_mark(patch: pytest.MonkeyPatch) -> None:
 
 
 def apply_before_committing(patch: pytest.MonkeyPatch) -> None:
-    real = Log.applied
+    real, committed = Log.applied, Log.commit
 
     def both(self: Log, marks: Any, *mtimes: Any) -> None:
-        self._write(log._mark(marks), log._COMMITTED_AT)
+        committed(self, marks)
         real(self, marks, *mtimes)
 
     patch.setattr(Log, "commit", lambda self, marks: None)

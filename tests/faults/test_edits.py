@@ -69,7 +69,7 @@ async def test_what_is_kept_may_have_the_longest_name_there_is(data: Path) -> No
     key = Key("M" * 255, "u" * 128)
     path = key.series("s" * 120)
     log = open_store(data)._database.log
-    log.commit(log.append([Operation(path, "of another content", b"ours\n")], {}))
+    log.commit(log.append(log.open(), [Operation(path, "of another content", b"ours\n")], {}))
     (data / path).parent.mkdir()
     (data / path).write_bytes(b"theirs\n")
     await recover(open_store(data))

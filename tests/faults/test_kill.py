@@ -100,7 +100,7 @@ def test_a_killed_recovery_is_done_by_the_next(
         if point.call in strace.CHANGES and not point.derived
     ]
     tried = 0
-    for number, point in enumerate(sampled(changes, 10)):
+    for number, point in enumerate(sampled(changes, 16)):
         pending = copy(scratch / "before", scratch / f"pending-{number}")
         strace.kill_at(pending, scenario, point)
         if FileStore(pending, read_only=True)._database.log.marks().pending:

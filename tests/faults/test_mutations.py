@@ -30,7 +30,8 @@ async def test_without_the_digest_an_edit_would_be_overwritten(
 ) -> None:
     await populate(data)
     log = open_store(data)._database.log
-    log.commit(log.append([Operation("Human/lisa.json", "of another content", b"{}\n")], {}))
+    operations = [Operation("Human/lisa.json", "of another content", b"{}\n")]
+    log.commit(log.append(log.open(), operations, {}))
     edited = contents(data)
     assert visible(data) == edited
     monkeypatch.setattr(Operation, "redo", lambda self, current: self.content)

@@ -190,7 +190,7 @@ def test_snapshots_in_threads(fast_directory: Path, torture: bool, count_points:
 
 CAT = Key("Cat", "snowball")
 PRIMITIVES = [
-    *[(Log, name) for name in ("append", "commit", "applied")],
+    *[(Log, name) for name in ("open", "append", "commit", "applied")],
     *[(Files, name) for name in ("replace", "append", "remove")],
 ]
 
