@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -18,6 +19,8 @@ import pytest
 from constelite.models import ref
 
 from filestore import FileStore, LockTimeoutError
+from filestore.disk import layout
+from filestore.disk import lock as lock_module
 from filestore.disk.lock import WriterLock
 from filestore.disk.log import NO_LOG
 from tests.faults.scenarios import to, weights, with_state
@@ -268,6 +271,49 @@ def test_a_forked_child_neither_holds_nor_drops_the_lock(data: Path) -> None:
     # The child lives on, and must not hold what it inherited.
     assert WriterLock(store._database.files).try_acquire()
     assert finish([child]) == [0]
+
+
+def test_a_forked_child_shares_no_lock_that_its_parent_keeps_open(data: Path) -> None:
+    store = FileStore(data, lock_timeout=0.2)
+    asyncio.run(store.put(ref(Food(name="fish"))))
+    told, tell = os.pipe()
+
+    async def hold() -> None:
+        async with store.transaction():
+            os.write(tell, b"held")
+            await asyncio.sleep(0.5)
+
+    (child,) = in_children(1, lambda _: asyncio.run(hold()))
+    os.read(told, 4)
+    with pytest.raises(LockTimeoutError, match=f"pid {child} "):
+        asyncio.run(store.put(ref(Food(name="milk"))))
+    assert finish([child]) == [0]
+    asyncio.run(store.put(ref(Food(name="milk"))))
+
+
+async def test_a_lock_that_cannot_be_unlocked_is_closed(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.EIO, "no such luck")
+
+    monkeypatch.setattr(lock_module, "unlock_descriptor", fail)
+    store = FileStore(data)
+    await store.put(ref(Food(name="fish")))
+    await FileStore(data, lock_timeout=0).put(ref(Food(name="milk")))
+    await store.put(ref(Food(name="bread")))
+    assert len(await store.query("Food", include_states=False)) == 3
+
+
+async def test_a_log_that_is_deleted_within_a_transaction_is_made_anew(data: Path) -> None:
+    store = FileStore(data)
+    await store.put(ref(Food(name="fish")))
+    async with store.transaction():
+        await store.put(ref(Food(name="milk")))
+        (data / layout.LOG).unlink()
+    marks = FileStore(data, read_only=True)._database.log.marks()
+    assert (marks.applied, marks.cut) == (marks.committed, marks.committed - 1)
+    assert len(await store.query("Food", include_states=False)) == 2
 
 
 def test_a_store_object_works_on_in_a_forked_child(data: Path) -> None:
