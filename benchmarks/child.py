@@ -25,7 +25,7 @@ async def main(root: str, tags: int) -> None:
     found = await contestant.find(f"tag-{tags // 2}")
     took = perf_counter() - start
     assert found
-    put = await contestant.put(ref(Note(**models.note(1, 1 << 40))))
+    put = await contestant.put(ref(Note(**models.note(-1, 1 << 40))))
     await contestant.get(put)
     await contestant.store.delete(put)
     print(took, end=" ")
