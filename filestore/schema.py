@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ForwardRef, NamedTuple
-from weakref import WeakKeyDictionary
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from constelite.models import (
     Aggregation,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 
 _schemas: WeakKeyDictionary[type, ModelSchema] = WeakKeyDictionary()
+_ref_types: WeakKeyDictionary[type, ReferenceType[Any]] = WeakKeyDictionary()
 
 MODEL_NAME = "model_name"
 
@@ -59,7 +60,14 @@ class Relation(NamedTuple):
     def ref_type(self) -> Any:
         """The class of the refs that a state holds here: ``Ref[Target]``."""
         target = class_named(self.target)
-        return Ref if target is None else Ref[target]
+        if target is None:
+            return Ref
+        known = _ref_types.get(target)
+        ref_type = None if known is None else known()
+        if ref_type is None:
+            ref_type = Ref[target]
+            _ref_types[target] = ref(ref_type)  # it refers to its target, so it is not kept alive
+        return ref_type
 
     @property
     def owns(self) -> bool:
