@@ -60,4 +60,5 @@ class Descriptor:
             os.close(number)
 
     def __del__(self) -> None:
-        self.close()
+        if self.number >= 0:
+            os.close(self.number)

@@ -80,7 +80,7 @@ class Files:
         """
         self.check_directory(name)
         try:
-            number = os.open(f"{self.root}/{name}", _READ)
+            file = Descriptor(f"{self.root}/{name}", _READ)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -90,23 +90,16 @@ class Files:
         try:
             # Nearly every file is this short; whatever is no regular file gives nothing, an error
             # or more.
-            data = os.read(number, _SHORT)
-            if not 0 < len(data) < _SHORT:
-                data = self._read_long(name, number, data)
+            data = os.read(file.number, _SHORT)
         except IsADirectoryError as error:
             raise self._not_a_file(name) from error
-        finally:
-            os.close(number)
-        return data
-
-    def _read_long(self, name: str, number: int, data: bytes) -> bytes:
-        """All of an open file, the first of it being ``data``."""
-        status = os.fstat(number)
-        if not stat.S_ISREG(status.st_mode):
-            raise self._not_a_file(name)
-        size = max(status.st_size - len(data), 0) + 1
-        while chunk := os.read(number, size):
-            data, size = data + chunk, _CHUNK
+        if not 0 < len(data) < _SHORT:
+            status = os.fstat(file.number)
+            if not stat.S_ISREG(status.st_mode):
+                raise self._not_a_file(name)
+            size = max(status.st_size - len(data), 0) + 1
+            while chunk := os.read(file.number, size):
+                data, size = data + chunk, _CHUNK
         return data
 
     def exists(self, name: str) -> bool:

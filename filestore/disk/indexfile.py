@@ -231,8 +231,8 @@ def _schema_of(connection: sqlite3.Connection) -> list[str]:
 def _boot() -> str:
     """What tells this boot of the machine from others; empty where nothing does."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", "rb") as file:
-            return file.read().strip().decode()
+        file = Descriptor("/proc/sys/kernel/random/boot_id", os.O_RDONLY | os.O_CLOEXEC)
+        return os.read(file.number, 64).strip().decode()
     except OSError:
         return ""
 
