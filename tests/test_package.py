@@ -84,7 +84,7 @@ LAYERS = """
     cli.directory
     cli.conditions  cli.terminal
     past
-    changes  merge
+    versions  merge
     parts
     repair
     check  database  offloop

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from filestore.changes import ABSENT
+from filestore.versions import ABSENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from filestore.changes import Change, RecordChanges
+    from filestore.versions import Change, RecordChanges
 
 _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 

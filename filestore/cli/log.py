@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from filestore.changes import RecordChanges, compare_record
 from filestore.cli.changes import document, lines, printable, to_json
 from filestore.cli.terminal import CONTEXT
 from filestore.disk import layout
 from filestore.disk.git import Git
 from filestore.errors import RecordNotFoundError
+from filestore.versions import RecordChanges, compare_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

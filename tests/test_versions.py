@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner
 
 from filestore import GitError, InvalidUidError, RecordNotFoundError
-from filestore.changes import ABSENT, Change, compare
 from filestore.cli import diff, log
 from filestore.disk.files import Files
 from filestore.disk.git import Git
 from filestore.disk.revision import Revision
+from filestore.versions import ABSENT, Change, compare
 from tests.repositories import Repository
 
 if TYPE_CHECKING:
