@@ -1,26 +1,21 @@
-"""What two data directories, or two sets of records, hold differently.
+"""What two sets of records hold differently.
 
 Records are compared by what they say, not by their bytes: property by property, link by link, point
 by point. How a person formatted a file makes no difference; the order of links and points does, and
-so does 3 where 3.0 was. Only what is committed is read, and nothing is written.
+so does 3 where 3.0 was.
 """
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from filestore.disk import documents, layout
-from filestore.disk.files import Files
-from filestore.disk.index import Index
+from filestore.disk import documents
 from filestore.disk.layout import Key
-from filestore.disk.log import Log
-from filestore.errors import CorruptFileError, StoreFormatError
-from filestore.snapshot import Snapshot
+from filestore.errors import CorruptFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -114,52 +109,6 @@ class Masks:
             for name in names
             for pattern in self._patterns
         )
-
-
-def read(root: str | os.PathLike[str]) -> Records:
-    """Read all records of a data directory, ordered by model, then uid.
-
-    Raises:
-        StoreFormatError: There is no such directory.
-    """
-    root = os.path.abspath(root)
-    if not os.path.isdir(root):
-        raise StoreFormatError(f"{root} is no directory: give the path of a data directory")
-    files = Files(root)
-    log = Log(files)
-    view = Snapshot(files, Index(files, log, in_memory=True), log)
-    series = {model: files.series(model) for model in files.models()}
-    marks = log.marks()
-    entry = log.pending(marks) if marks.pending else None
-    for operation in entry.operations if entry is not None else ():
-        found = layout.series_of(operation.path.rpartition("/")[2])
-        key = layout.key_of(operation.path)
-        if key is not None and found is not None:
-            series.setdefault(key.model, {}).setdefault(key.uid, []).append(found[1])
-    keys = [Key(model, uid) for model in view.models() for uid in view.uids(model)]
-    return {key: _read(view, key, series.get(key.model, {}).get(key.uid, ())) for key in keys}
-
-
-def _read(view: Snapshot, key: Key, names: Iterable[str]) -> Record | CorruptFileError:
-    def record() -> Record:
-        series = {name: view.points(key, name) for name in sorted(names)}
-        return Record(
-            view.document(key) or {},
-            view.links(key),
-            {name: points for name, points in series.items() if points is not None},
-        )
-
-    try:
-        return view.consistent(key, record)
-    except CorruptFileError as error:
-        return error
-
-
-def compare_directories(
-    old: str | os.PathLike[str], new: str | os.PathLike[str], ignore: Iterable[str] = ()
-) -> list[Change]:
-    """What two data directories hold differently; see :func:`compare`."""
-    return compare(read(old), read(new), ignore)
 
 
 def compare(old: Records, new: Records, ignore: Iterable[str] = ()) -> list[Change]:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from filestore import CorruptFileError, FileStore, StoreFormatError
-from filestore.comparison import ABSENT, Change, Record, compare, compare_directories, read
+from filestore.comparison import ABSENT, Change, Record, compare
 from filestore.disk.layout import Key
+from filestore.fixtures import compare_directories, read
 from tests.directories import by_hand, listing, write
 from tests.models import Cat, Human
 from tests.stock import over, weights

@@ -8,9 +8,9 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filestore.comparison import Record, Records, compare, compare_directories, read
+from filestore.comparison import Record, Records, compare
 from filestore.disk.layout import Key
-from filestore.fixtures import rewrite
+from filestore.fixtures import compare_directories, read, rewrite
 from tests.directories import listing
 
 KEYS = [Key(model, uid) for model in ("Cat", "Job[int]") for uid in "ab"]
