@@ -1,52 +1,29 @@
-"""What differs between two versions of a data directory: by record, property, link and point."""
+"""What differs between two versions of a data directory; what both share is not read."""
 
 from __future__ import annotations
 
-import json
-from enum import Enum
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
-from filestore import parts
-from filestore.disk import layout
+from filestore.comparison import Change, Record, differences
+from filestore.disk import documents, layout
 from filestore.disk.revision import Revision
 from filestore.errors import CorruptFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from filestore.disk.files import Files
     from filestore.disk.layout import Key
 
 
-class Absent(Enum):
-    """What a side has where it has nothing: null is a value."""
+class Version(Protocol):
+    """Files as they are or were, by their paths in the data directory."""
 
-    ABSENT = "absent"
+    def read(self, name: str) -> bytes | None:
+        """The content of a file; None for no file."""
 
-
-ABSENT = Absent.ABSENT
-
-Kind = Literal["property", "link", "relationship", "point", "series", "file"]
-
-
-class Change(NamedTuple):
-    """One difference between two versions of a record.
-
-    Attributes:
-        kind: What differs. ``relationship`` and ``series`` stand for one that is given or not, or
-            in another order; ``file`` for a file that cannot be read.
-        name: The property, relationship, series or file.
-        item: The target of a link, the timestamp of a point; otherwise None.
-        before: What it was, as JSON has it; `ABSENT` if it was not there.
-        after: What it is; `ABSENT` if it is not there.
-    """
-
-    kind: Kind
-    name: str
-    item: str | None
-    before: Any
-    after: Any
+    def exists(self, name: str) -> bool:
+        """Tell whether there is such a file."""
 
 
 class RecordChanges(NamedTuple):
@@ -77,41 +54,30 @@ def compare(before: Files, after: Files) -> Iterator[RecordChanges]:
                 if key is not None:
                     records.setdefault(key, []).append(name)
         for key in sorted(records):
-            found = _compare_files(before, after, key, sorted(records[key]))
+            found = compare_record(key, records[key], before, after)
             if found is not None:
                 yield found
 
 
 def compare_record(
-    key: Key,
-    before: Mapping[str, bytes | None],
-    after: Mapping[str, bytes | None],
-    *,
-    existed: bool | None = None,
-    exists: bool | None = None,
+    key: Key, names: Iterable[str], before: Version, after: Version
 ) -> RecordChanges | None:
-    """What differs in one record, given the contents of its files; None if nothing does.
+    """What differs in one record, of which these files may; None if nothing does."""
+    ordered = sorted(names, key=lambda name: (name != key.properties, name))
+    changes = [change for name in ordered for change in _compare_file(key, name, before, after)]
+    existed, exists = before.exists(key.properties), after.exists(key.properties)
+    if existed != exists:
+        return RecordChanges(key, "added" if exists else "removed", changes)
+    return RecordChanges(key, "changed", changes) if changes else None
 
-    Args:
-        key: The record.
-        before: The contents of its files as they were, by path; None for no file.
-        after: The contents as they are.
-        existed: Whether there was such a record, if ``before`` does not have its properties.
-        exists: Whether there is one, if ``after`` does not have them.
-    """
-    if existed is None:
-        existed = before.get(key.properties) is not None
-    if exists is None:
-        exists = after.get(key.properties) is not None
-    changes: list[Change] = []
-    for name in sorted({*before, *after}, key=lambda name: (name != key.properties, name)):
-        old, new = before.get(name), after.get(name)
-        if old != new:
-            changes += _compare_file(name, old, new)
-    if not changes and existed == exists:
-        return None
-    status = "changed" if existed == exists else "added" if exists else "removed"
-    return RecordChanges(key, status, changes)  # type: ignore[arg-type]
+
+def _compare_file(key: Key, name: str, before: Version, after: Version) -> Iterable[Change]:
+    try:
+        if _equal(before, after, name):
+            return []
+        return differences(key, _record(name, before.read(name)), _record(name, after.read(name)))
+    except CorruptFileError as error:
+        return [Change("file", key, name, new=error.message)]
 
 
 def _known_equal(before: Files, after: Files, name: str) -> bool:
@@ -121,26 +87,7 @@ def _known_equal(before: Files, after: Files, name: str) -> bool:
     return False
 
 
-def _compare_files(before: Files, after: Files, key: Key, names: list[str]) -> RecordChanges | None:
-    """What differs in one record that has these files on one side or on both."""
-    old: dict[str, bytes | None] = {}
-    new: dict[str, bytes | None] = {}
-    unreadable: list[Change] = []
-    for name in names:
-        try:
-            if not _equal(before, after, name):
-                old[name], new[name] = before.read(name), after.read(name)
-        except CorruptFileError as error:
-            unreadable.append(Change("file", name, None, ABSENT, error.message))
-    existed, exists = before.exists(key.properties), after.exists(key.properties)
-    found = compare_record(key, old, new, existed=existed, exists=exists)
-    if unreadable:
-        changes = [*(found.changes if found else ()), *unreadable]
-        return RecordChanges(key, found.status if found else "changed", changes)
-    return found
-
-
-def _equal(before: Files, after: Files, name: str) -> bool:
+def _equal(before: Version, after: Version, name: str) -> bool:
     if isinstance(before, Revision):
         return before.holds(name, after.read(name))
     if isinstance(after, Revision):
@@ -148,79 +95,15 @@ def _equal(before: Files, after: Files, name: str) -> bool:
     return before.read(name) == after.read(name)
 
 
-def _compare_file(name: str, before: bytes | None, after: bytes | None) -> Iterable[Change]:
+def _record(name: str, data: bytes | None) -> Record:
+    """What one file says of its record."""
+    found = Record({}, {}, {})
+    if data is None:
+        return found
     file = name.rpartition("/")[2]
     series = layout.series_of(file)
-    try:
-        if series is not None:
-            return list(_compare_points(series[1], *_both(parts.points, name, before, after)))
-        if layout.links_uid_of(file) is not None:
-            return list(_compare_links(*_both(parts.links, name, before, after)))
-        return list(_compare_properties(*_both(parts.properties, name, before, after)))
-    except CorruptFileError as error:
-        return [Change("file", name, None, ABSENT, error.message)]
-
-
-def _both(
-    read: Callable[[bytes, Path], Any], name: str, before: bytes | None, after: bytes | None
-) -> tuple[Any, Any]:
-    return tuple(None if data is None else read(data, Path(name)) for data in (before, after))  # type: ignore[return-value]
-
-
-def _compare_properties(
-    before: dict[str, bytes] | None, after: dict[str, bytes] | None
-) -> Iterator[Change]:
-    before, after = before or {}, after or {}
-    for name in sorted({*before, *after}):
-        if before.get(name) != after.get(name):
-            values = (
-                json.loads(b"{%b}" % side[name])[name] if name in side else ABSENT
-                for side in (before, after)
-            )
-            yield Change("property", name, None, *values)
-
-
-def _compare_links(
-    before: dict[str, list[str]] | None, after: dict[str, list[str]] | None
-) -> Iterator[Change]:
-    before, after = before or {}, after or {}
-    for name in sorted({*before, *after}):
-        old, new = before.get(name, ABSENT), after.get(name, ABSENT)
-        if old == new:
-            continue
-        was, now = before.get(name, []), after.get(name, [])
-        removed, added = _without(was, now), _without(now, was)
-        for target in removed:
-            yield Change("link", name, target, target, ABSENT)
-        for target in added:
-            yield Change("link", name, target, ABSENT, target)
-        if not removed and not added:
-            yield Change("relationship", name, None, old, new)
-
-
-def _without(targets: list[str], others: list[str]) -> list[str]:
-    known = set(others)
-    return [target for target in targets if target not in known]
-
-
-def _compare_points(
-    name: str,
-    before: dict[parts.Moment, bytes] | None,
-    after: dict[parts.Moment, bytes] | None,
-) -> Iterator[Change]:
-    was, now = before or {}, after or {}
-    found = False
-    for moment in {**was, **now}:
-        if was.get(moment) != now.get(moment):
-            found = True
-            values = (
-                json.loads(side[moment])["value"] if moment in side else ABSENT
-                for side in (was, now)
-            )
-            yield Change("point", name, str(moment), *values)
-    if not found and (before is None or after is None or list(was) != list(now)):
-        series = (
-            ABSENT if side is None else [json.loads(line) for line in side.values()]
-            for side in (before, after)
-        )
-        yield Change("series", name, None, *series)
+    if series is not None:
+        return found._replace(series={series[1]: documents.decode_points(data, name)})
+    if layout.links_uid_of(file) is not None:
+        return found._replace(links=documents.decode_links(data, name))
+    return found._replace(properties=documents.decode_document(data, name))

@@ -55,8 +55,8 @@ def test_differences_go_both_ways(old: Records, new: Records) -> None:
     there, back = compare(old, new), compare(new, old)
 
     def mirrored(changes: list) -> list[str]:
-        return sorted(repr((c.kind, c.key, c.field, c.new, c.old, c.timestamp)) for c in changes)
+        return sorted(repr((c.kind, c.key, c.field, c.new, c.old, c.item)) for c in changes)
 
-    facts = sorted(repr((c.kind, c.key, c.field, c.old, c.new, c.timestamp)) for c in there)
+    facts = sorted(repr((c.kind, c.key, c.field, c.old, c.new, c.item)) for c in there)
     assert facts == mirrored(back)
     assert compare(old, old) == []
