@@ -218,8 +218,9 @@ def _contents(key: Key, old: Record | None, new: Record, masks: Masks) -> dict[s
         stays = known.links == links
         contents[key.links] = None if stays else documents.encode_links(links)
     for name, points in series.items():
-        stays = name in known.series and same(known.series[name], points)
-        contents[key.series(name)] = None if stays else documents.encode_points(points)
+        data = documents.encode_points(points)
+        stays = name in known.series and documents.encode_points(known.series[name]) == data
+        contents[key.series(name)] = None if stays else data
     return contents
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -47,6 +48,16 @@ def test_a_rewrite_makes_a_directory_hold_what_it_should(old: Records, new: Reco
         assert listing(one) == before
         files = {path.relative_to(one): path.read_bytes() for path in one.rglob("*.json*")}
         assert files == {path.relative_to(two): path.read_bytes() for path in two.rglob("*.json*")}
+
+
+def test_a_rewrite_leaves_a_series_of_the_deepest_values_as_it_is(tmp_path: Path) -> None:
+    deepest: list[Any] = []
+    for _ in range(252):
+        deepest = [deepest]
+    series = {"w": [{"timestamp": 0.0, "value": deepest}]}
+    rewrite(tmp_path, {}, {KEYS[0]: Record({}, {}, series)})
+    done = rewrite(tmp_path, read(tmp_path), {KEYS[0]: Record({"age": 3}, {}, series)})
+    assert done == {tmp_path / "Cat" / "a.json": "wrote"}
 
 
 @settings(max_examples=60, deadline=None)
