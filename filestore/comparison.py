@@ -1,47 +1,47 @@
-"""What two data directories, or two sets of records, hold differently.
+"""How two records differ, and two sets of records.
 
 Records are compared by what they say, not by their bytes: property by property, link by link, point
 by point. How a person formatted a file makes no difference; the order of links and points does, and
-so does 3 where 3.0 was. Only what is committed is read, and nothing is written.
+so does 3 where 3.0 was.
 """
 
 from __future__ import annotations
 
-import os
-from collections import defaultdict
 from dataclasses import dataclass
+from enum import Enum
 from fnmatch import fnmatchcase
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from filestore.disk import documents, layout
-from filestore.disk.files import Files
-from filestore.disk.index import Index
+from filestore.disk import documents
 from filestore.disk.layout import Key
-from filestore.disk.log import Log
-from filestore.errors import CorruptFileError, StoreFormatError
-from filestore.snapshot import Snapshot
+from filestore.errors import CorruptFileError
+from filestore.parts import moments
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator, Mapping
 
     from filestore.disk.documents import Document, Links, Point
+    from filestore.parts import Moment
 
-Kind = Literal["record", "property", "link", "point"]
-_RANKS: dict[Kind, int] = {"record": 1, "property": 2, "link": 3, "point": 4}
+Kind = Literal["file", "record", "property", "link", "relationship", "point", "series"]
+_RANKS: dict[Kind, int] = {
+    "file": 0,
+    "record": 1,
+    "property": 2,
+    "link": 3,
+    "relationship": 3,
+    "point": 4,
+    "series": 4,
+}
 
 
-class _Absent:
-    """Where there is nothing: None would be JSON's null."""
+class Absent(Enum):
+    """What a side has where it has nothing: None would be JSON's null."""
 
-    def __repr__(self) -> str:
-        return "absent"
-
-    def __bool__(self) -> bool:
-        return False
+    ABSENT = "absent"
 
 
-ABSENT = _Absent()
+ABSENT = Absent.ABSENT
 
 
 class Record(NamedTuple):
@@ -67,14 +67,16 @@ class Change:
     """One difference.
 
     Attributes:
-        kind: What differs.
+        kind: What differs. ``relationship`` and ``series`` stand for one that a side has, though
+            it is empty, and for the order in one; ``record`` for one that a side lacks; ``file``
+            for one that cannot be read.
         key: The record concerned.
-        field: The property, relationship or time series; None for a whole record.
-        old: What the first side has: a :class:`Record`, a property's value, the :class:`Key` of a
-            target, a point's value. ``ABSENT`` if nothing. A list of targets or of points if it is
-            their order that differs, or that one side has the field and it is empty.
+        field: The property, relationship, series or file; None for a whole record.
+        old: What the first side has, as JSON has it; a :class:`Record`; the error if it cannot be
+            read; ``ABSENT`` if there is nothing.
         new: What the second side has.
-        timestamp: When the point is; None for all else.
+        item: The target of a link, the :class:`~filestore.parts.Moment` of a point; None for all
+            else.
     """
 
     kind: Kind
@@ -82,7 +84,7 @@ class Change:
     field: str | None = None
     old: Any = ABSENT
     new: Any = ABSENT
-    timestamp: float | str | None = None
+    item: str | Moment | None = None
 
     @property
     def action(self) -> Literal["added", "removed", "changed"]:
@@ -116,52 +118,6 @@ class Masks:
         )
 
 
-def read(root: str | os.PathLike[str]) -> Records:
-    """Read all records of a data directory, ordered by model, then uid.
-
-    Raises:
-        StoreFormatError: There is no such directory.
-    """
-    root = os.path.abspath(root)
-    if not os.path.isdir(root):
-        raise StoreFormatError(f"{root} is no directory: give the path of a data directory")
-    files = Files(root)
-    log = Log(files)
-    view = Snapshot(files, Index(files, log, in_memory=True), log)
-    series = {model: files.series(model) for model in files.models()}
-    marks = log.marks()
-    entry = log.pending(marks) if marks.pending else None
-    for operation in entry.operations if entry is not None else ():
-        found = layout.series_of(operation.path.rpartition("/")[2])
-        key = layout.key_of(operation.path)
-        if key is not None and found is not None:
-            series.setdefault(key.model, {}).setdefault(key.uid, []).append(found[1])
-    keys = [Key(model, uid) for model in view.models() for uid in view.uids(model)]
-    return {key: _read(view, key, series.get(key.model, {}).get(key.uid, ())) for key in keys}
-
-
-def _read(view: Snapshot, key: Key, names: Iterable[str]) -> Record | CorruptFileError:
-    def record() -> Record:
-        series = {name: view.points(key, name) for name in sorted(names)}
-        return Record(
-            view.document(key) or {},
-            view.links(key),
-            {name: points for name, points in series.items() if points is not None},
-        )
-
-    try:
-        return view.consistent(key, record)
-    except CorruptFileError as error:
-        return error
-
-
-def compare_directories(
-    old: str | os.PathLike[str], new: str | os.PathLike[str], ignore: Iterable[str] = ()
-) -> list[Change]:
-    """What two data directories hold differently; see :func:`compare`."""
-    return compare(read(old), read(new), ignore)
-
-
 def compare(old: Records, new: Records, ignore: Iterable[str] = ()) -> list[Change]:
     """What two sets of records hold differently.
 
@@ -175,32 +131,37 @@ def compare(old: Records, new: Records, ignore: Iterable[str] = ()) -> list[Chan
         lacks, properties, links, points; each by record, then field.
     """
     masks = Masks(ignore)
-    changes: list[Change] = []
-    for key in sorted({*old, *new}):
-        if not masks.hides(key):
-            changes += _between_records(key, old.get(key, ABSENT), new.get(key, ABSENT), masks)
+    changes = (
+        change
+        for key in sorted({*old, *new})
+        if not masks.hides(key)
+        for change in _compare(key, old.get(key, ABSENT), new.get(key, ABSENT))
+        if not masks.hides(key, change.field)
+    )
     return sorted(changes, key=_rank)
 
 
-def _rank(change: Change) -> tuple[int, bool, Key]:
-    if isinstance(change.old, CorruptFileError) or isinstance(change.new, CorruptFileError):
-        return 0, False, change.key
-    return _RANKS[change.kind], change.kind == "record" and change.old is ABSENT, change.key
+def _rank(change: Change) -> tuple[int, bool]:
+    return _RANKS[change.kind], change.kind == "record" and change.old is ABSENT
 
 
-def _between_records(key: Key, old: Any, new: Any, masks: Masks) -> Iterator[Change]:
-    if not (isinstance(old, Record) and isinstance(new, Record)):
-        yield Change("record", key, None, old, new)
-        return
-    before, after = said(key, old.properties), said(key, new.properties)
-    for name in _shown(key, before, after, masks):
-        one, other = before.get(name, ABSENT), after.get(name, ABSENT)
+def _compare(key: Key, old: Any, new: Any) -> Iterable[Change]:
+    if isinstance(old, Record) and isinstance(new, Record):
+        stated = (side._replace(properties=said(key, side.properties)) for side in (old, new))
+        return differences(key, *stated)
+    unreadable = isinstance(old, CorruptFileError) or isinstance(new, CorruptFileError)
+    return [Change("file" if unreadable else "record", key, None, old, new)]
+
+
+def differences(key: Key, old: Record, new: Record) -> Iterator[Change]:
+    """How two versions of a record differ: in properties first, then in links, then in points."""
+    for name, one, other in _pairs(old.properties, new.properties):
         if not same(one, other):
             yield Change("property", key, name, one, other)
-    for name in _shown(key, old.links, new.links, masks):
-        yield from _between_links(key, name, old.links.get(name), new.links.get(name))
-    for name in _shown(key, old.series, new.series, masks):
-        yield from _between_series(key, name, old.series.get(name), new.series.get(name))
+    for name, one, other in _pairs(_texts(old.links), _texts(new.links)):
+        yield from _compare_items("link", key, name, one, other)
+    for name, one, other in _pairs(old.series, new.series):
+        yield from _compare_items("point", key, name, one, other)
 
 
 def said(key: Key, properties: Document) -> Document:
@@ -217,75 +178,43 @@ def same(one: Any, other: Any) -> bool:
     return one == other and _bytes(one) == _bytes(other)
 
 
-def _shown(key: Key, old: Iterable[str], new: Iterable[str], masks: Masks) -> list[str]:
-    return [name for name in sorted({*old, *new}) if not masks.hides(key, name)]
+def _pairs(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """What each side has of each field, by name."""
+    for name in sorted({*old, *new}):
+        yield name, old.get(name, ABSENT), new.get(name, ABSENT)
 
 
-def _between_links(
-    key: Key, name: str, old: list[Key] | None, new: list[Key] | None
+def _compare_items(
+    kind: Literal["link", "point"], key: Key, name: str, old: Any, new: Any
 ) -> Iterator[Change]:
-    before, after = old or [], new or []
-    if before == after:
-        if old != new:  # an empty relationship is not one that was never given
-            yield _of_field("link", key, name, old, new)
-        return
-    for target in before:
-        if target not in after:
-            yield Change("link", key, name, old=target)
-    for target in after:
-        if target not in before:
-            yield Change("link", key, name, new=target)
-    kept = [target for target in before if target in after]
-    reordered = [target for target in after if target in before]
-    if kept != reordered:
-        yield Change("link", key, name, kept, reordered)
+    """How a relationship or series differs: in its items, in their order, in being there at all."""
+    before, after = _items(kind, old), _items(kind, new)
+    for item in {**before, **after}:
+        one, other = before.get(item, ABSENT), after.get(item, ABSENT)
+        if not same(one, other):
+            yield Change(kind, key, name, one, other, item)
+    kept, moved = [n for n in before if n in after], [n for n in after if n in before]
+    if kept != moved or (not before and not after and old != new):
+        whole: Kind = "relationship" if kind == "link" else "series"
+        yield Change(whole, key, name, _shared(old, before, after), _shared(new, after, before))
 
 
-def _between_series(
-    key: Key, name: str, old: list[Point] | None, new: list[Point] | None
-) -> Iterator[Change]:
-    before, after = old or [], new or []
-    if not before and not after and old != new:
-        yield _of_field("point", key, name, old, new)
-    values = defaultdict[Any, tuple[list[Any], list[Any]]](lambda: ([], []))
-    for side, points in enumerate((before, after)):
-        for point in points:
-            values[point["timestamp"]][side].append(point["value"])
-    differ = False
-    for timestamp in sorted(values, key=_by_time):
-        for one, other in _unmatched(*values[timestamp]):
-            differ = True
-            yield Change("point", key, name, one, other, timestamp)
-    if not differ and [*map(_moment, before)] != [*map(_moment, after)]:
-        yield Change("point", key, name, before, after)
+def _items(kind: Literal["link", "point"], side: Any) -> dict[Any, Any]:
+    """The links or points of one side, each by what names it."""
+    if side is ABSENT:
+        return {}
+    return moments(side) if kind == "point" else dict(zip(side, side, strict=True))
 
 
-def _unmatched(old: list[Any], new: list[Any]) -> Iterator[tuple[Any, Any]]:
-    """What is left of two lists without what is in both, in pairs."""
-    left = list(new)
-    rest = []
-    for value in old:
-        match = next((n for n, other in enumerate(left) if same(value, other)), None)
-        if match is None:
-            rest.append(value)
-        else:
-            del left[match]
-    return zip_longest(rest, left, fillvalue=ABSENT)
+def _shared(side: Any, items: Iterable[Any], others: Container[Any]) -> Any:
+    """The links or points of one side that the other has as well, in order."""
+    if side is ABSENT:
+        return ABSENT
+    return [entry for entry, item in zip(side, items, strict=True) if item in others]
 
 
-def _moment(point: Point) -> tuple[Any, bytes]:
-    return point["timestamp"], _bytes(point["value"])
-
-
-def _by_time(timestamp: float | str) -> tuple[bool, float, str]:
-    """Points are ordered by time; those that have none, such as NaN, come last."""
-    if isinstance(timestamp, str):
-        return True, 0.0, timestamp
-    return False, timestamp, ""
-
-
-def _of_field(kind: Kind, key: Key, name: str, old: Any, new: Any) -> Change:
-    return Change(kind, key, name, ABSENT if old is None else old, ABSENT if new is None else new)
+def _texts(links: Links) -> dict[str, list[str]]:
+    return {name: [target.link for target in targets] for name, targets in links.items()}
 
 
 def _bytes(value: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""Fixture directories: copied for a test, and brought up to date.
+"""Fixture directories: copied for a test, compared, and brought up to date.
 
 Works on files alone. A copy shares nothing with its source, so that whatever a test does to its
 files, the source stays as it was committed.
@@ -17,14 +17,17 @@ from uuid import UUID
 from filestore.comparison import Masks, Record, compare, said, same
 from filestore.disk import documents, layout
 from filestore.disk.files import Files
-from filestore.errors import CorruptFileError
+from filestore.disk.index import Index
+from filestore.disk.layout import Key
+from filestore.disk.log import Log
+from filestore.errors import CorruptFileError, StoreFormatError
+from filestore.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from filestore.comparison import Records
-    from filestore.disk.layout import Key
+    from filestore.comparison import Change, Records
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -117,6 +120,54 @@ def _copy_file(name: str, here: int, there: int) -> None:
         os.close(source)
 
 
+def read(root: str | os.PathLike[str]) -> Records:
+    """Read all records of a data directory, ordered by model, then uid.
+
+    Only what is committed is read, and nothing is written.
+
+    Raises:
+        StoreFormatError: There is no such directory.
+    """
+    root = os.path.abspath(root)
+    if not os.path.isdir(root):
+        raise StoreFormatError(f"{root} is no directory: give the path of a data directory")
+    files = Files(root)
+    log = Log(files)
+    view = Snapshot(files, Index(files, log, in_memory=True), log)
+    series = {model: files.series(model) for model in files.models()}
+    marks = log.marks()
+    entry = log.pending(marks) if marks.pending else None
+    for operation in entry.operations if entry is not None else ():
+        found = layout.series_of(operation.path.rpartition("/")[2])
+        key = layout.key_of(operation.path)
+        if key is not None and found is not None:
+            series.setdefault(key.model, {}).setdefault(key.uid, []).append(found[1])
+    keys = [Key(model, uid) for model in view.models() for uid in view.uids(model)]
+    return {key: _read(view, key, series.get(key.model, {}).get(key.uid, ())) for key in keys}
+
+
+def _read(view: Snapshot, key: Key, names: Iterable[str]) -> Record | CorruptFileError:
+    def record() -> Record:
+        series = {name: view.points(key, name) for name in sorted(names)}
+        return Record(
+            view.document(key) or {},
+            view.links(key),
+            {name: points for name, points in series.items() if points is not None},
+        )
+
+    try:
+        return view.consistent(key, record)
+    except CorruptFileError as error:
+        return error
+
+
+def compare_directories(
+    old: str | os.PathLike[str], new: str | os.PathLike[str], ignore: Iterable[str] = ()
+) -> list[Change]:
+    """What two data directories hold differently; see :func:`filestore.comparison.compare`."""
+    return compare(read(old), read(new), ignore)
+
+
 def rewrite(
     root: str | os.PathLike[str], old: Records, new: Records, ignore: Iterable[str] = ()
 ) -> dict[Path, str]:
@@ -124,7 +175,7 @@ def rewrite(
 
     Args:
         root: The directory; made if it is missing.
-        old: Its records, as :func:`filestore.comparison.read` found them.
+        old: Its records, as :func:`read` found them.
         new: The records that it is to hold; each can be read.
         ignore: What does not count as a difference and stays as it is; see
             :class:`filestore.comparison.Masks`.
@@ -167,8 +218,9 @@ def _contents(key: Key, old: Record | None, new: Record, masks: Masks) -> dict[s
         stays = known.links == links
         contents[key.links] = None if stays else documents.encode_links(links)
     for name, points in series.items():
-        stays = name in known.series and same(known.series[name], points)
-        contents[key.series(name)] = None if stays else documents.encode_points(points)
+        data = documents.encode_points(points)
+        stays = name in known.series and documents.encode_points(known.series[name]) == data
+        contents[key.series(name)] = None if stays else data
     return contents
 
 

@@ -6,11 +6,12 @@ has a name that two versions of a file have in common, and one line or more of c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from filestore.disk import documents, layout
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from filestore.disk.documents import Point
@@ -62,16 +63,23 @@ def points(data: bytes, path: Path) -> dict[Moment, bytes]:
     Raises:
         CorruptFileError: It is no such file.
     """
-    found: dict[Moment, bytes] = {}
+    return {
+        moment: documents.encode_points(({"timestamp": moment.timestamp, "value": value},))
+        for moment, value in moments(documents.decode_points(data, path)).items()
+    }
+
+
+def moments(points: Iterable[Point]) -> dict[Moment, Any]:
+    """The values of the points of a series, in order."""
+    found: dict[Moment, Any] = {}
     seen: dict[float | str, int] = {}
-    for point in documents.decode_points(data, path):
+    for point in points:
         # A person may have written 0 where this writes 0.0.
-        timestamp = _timestamp(point)
+        timestamp = point["timestamp"]
+        timestamp = timestamp if isinstance(timestamp, str) else float(timestamp)
         occurrence = seen.get(timestamp, 0)
         seen[timestamp] = occurrence + 1
-        found[Moment(timestamp, occurrence)] = documents.encode_points(
-            ({**point, "timestamp": timestamp},)
-        )
+        found[Moment(timestamp, occurrence)] = point["value"]
     return found
 
 
@@ -102,8 +110,3 @@ def title(name: str) -> str:
 
 def _member(name: str, value: object) -> bytes:
     return documents.encode_document({name: value})[len(_OPEN) : -len(_CLOSE)]
-
-
-def _timestamp(point: Point) -> float | str:
-    timestamp = point["timestamp"]
-    return timestamp if isinstance(timestamp, str) else float(timestamp)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from filestore import CorruptFileError, FileStore, StoreFormatError
-from filestore.comparison import ABSENT, Change, Record, compare, compare_directories, read
+from filestore.comparison import ABSENT, Change, Record, compare
 from filestore.disk.layout import Key
+from filestore.fixtures import compare_directories, read
+from filestore.parts import Moment
 from tests.directories import by_hand, listing, write
 from tests.models import Cat, Human
 from tests.stock import over, weights
@@ -95,8 +97,8 @@ def test_a_file_that_cannot_be_read_comes_first_and_hides_no_other(old: Path, ne
     write(new / "Cat" / "felix.json", {})
     changes = compare_directories(old, new)
     assert [(change.kind, change.key.link) for change in changes] == [
-        ("record", "Cat/tom"),
-        ("record", "Human/lisa"),
+        ("file", "Cat/tom"),
+        ("file", "Human/lisa"),
         ("record", "Cat/felix"),
     ]
     assert isinstance(changes[0].new, CorruptFileError)
@@ -166,48 +168,56 @@ def test_class_name_counts_only_if_it_is_another() -> None:
 def test_links() -> None:
     a, b, c = (Key("Human", uid) for uid in "abc")
     assert between(record(links={"likes": [a, b]}), record(links={"likes": [c, a]})) == [
-        Change("link", TOM, "likes", old=b),
-        Change("link", TOM, "likes", new=c),
+        Change("link", TOM, "likes", old=b.link, item=b.link),
+        Change("link", TOM, "likes", new=c.link, item=c.link),
     ]
     assert between(record(links={"likes": [a, b, c]}), record(links={"likes": [b, a]})) == [
-        Change("link", TOM, "likes", old=c),
-        Change("link", TOM, "likes", [a, b], [b, a]),
+        Change("link", TOM, "likes", old=c.link, item=c.link),
+        Change("relationship", TOM, "likes", [a.link, b.link], [b.link, a.link]),
     ]
-    assert between(record(), record(links={"likes": [a]})) == [Change("link", TOM, "likes", new=a)]
+    assert between(record(), record(links={"likes": [a]})) == [
+        Change("link", TOM, "likes", new=a.link, item=a.link)
+    ]
 
 
 def test_an_empty_relationship_is_not_one_that_was_never_given() -> None:
     [change] = between(record(), record(links={"likes": []}))
-    assert change == Change("link", TOM, "likes", new=[])
+    assert change == Change("relationship", TOM, "likes", new=[])
     assert change.action == "added"
 
 
 def test_points() -> None:
     old = record(weight=[(0, 1.0), (1, 2.0), (1, 2.5), (3, 3.0)])
-    new = record(weight=[(0.0, 1.5), (1, 2.5), (1, 2.0), (4, 3.0)])
+    new = record(weight=[(0.0, 1.5), (1, 2.0), (1, 2.0), (4, 3.0)])
     assert between(old, new) == [
-        Change("point", TOM, "weight", 1.0, 1.5, 0),
-        Change("point", TOM, "weight", 3.0, ABSENT, 3),
-        Change("point", TOM, "weight", ABSENT, 3.0, 4),
+        Change("point", TOM, "weight", 1.0, 1.5, Moment(0.0, 0)),
+        Change("point", TOM, "weight", 2.5, 2.0, Moment(1.0, 1)),
+        Change("point", TOM, "weight", 3.0, ABSENT, Moment(3.0, 0)),
+        Change("point", TOM, "weight", ABSENT, 3.0, Moment(4.0, 0)),
     ]
 
 
 def test_equal_points_are_counted() -> None:
     assert between(record(w=[(0, 1), (0, 1)]), record(w=[(0, 1)])) == [
-        Change("point", TOM, "w", 1, ABSENT, 0)
+        Change("point", TOM, "w", 1, ABSENT, Moment(0.0, 1))
     ]
 
 
 def test_order_of_points_and_points_without_a_time() -> None:
     old, new = record(w=[(0, 1), ("NaN", 2)]), record(w=[("NaN", 2), (0, 1)])
-    assert between(old, new) == [Change("point", TOM, "w", old.series["w"], new.series["w"])]
-    assert between(old, record(w=[(0.0, 1), ("NaN", 3)])) == [
-        Change("point", TOM, "w", 2, 3, "NaN")
+    order = Change("series", TOM, "w", old.series["w"], new.series["w"])
+    assert between(old, new) == [order]
+    nan = Moment("NaN", 0)
+    assert between(old, record(w=[(0.0, 1), ("NaN", 3)])) == [Change("point", TOM, "w", 2, 3, nan)]
+    one_more = record(w=[("NaN", 2), (1, 5), (0, 1)])
+    assert between(old, one_more) == [
+        Change("point", TOM, "w", new=5, item=Moment(1.0, 0)),
+        order,
     ]
 
 
 def test_an_empty_series_is_not_one_that_was_never_given() -> None:
-    assert between(record(w=[]), record()) == [Change("point", TOM, "w", old=[])]
+    assert between(record(w=[]), record()) == [Change("series", TOM, "w", old=[])]
 
 
 def test_most_important_first() -> None:
@@ -245,8 +255,3 @@ def test_masks_hide_links_series_and_whole_records() -> None:
 
 def test_one_mask_may_be_a_text() -> None:
     assert compare({TOM: record({"born": 1})}, {TOM: record()}, "Cat.born") == []
-
-
-def test_absent_is_shown_as_such() -> None:
-    assert repr(ABSENT) == "absent"
-    assert not ABSENT

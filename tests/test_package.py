@@ -77,14 +77,14 @@ LAYERS = """
     classes  offloop
     testing.golden
     testing.report  fixtures
-    comparison
     cli.main
     cli.statistics  cli.git_setup  cli.diff  cli.log
     cli.reading  cli.renaming  cli.transfer  cli.upkeep  cli.writing  cli.merge_driver  cli.changes
     cli.directory
     cli.conditions  cli.terminal
     past
-    changes  merge
+    versions
+    comparison  merge
     parts
     repair
     check  database  offloop

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filestore.comparison import Record, Records, compare, compare_directories, read
+from filestore.comparison import Record, Records, compare
 from filestore.disk.layout import Key
-from filestore.fixtures import rewrite
+from filestore.fixtures import compare_directories, read, rewrite
 from tests.directories import listing
 
 KEYS = [Key(model, uid) for model in ("Cat", "Job[int]") for uid in "ab"]
@@ -49,14 +50,24 @@ def test_a_rewrite_makes_a_directory_hold_what_it_should(old: Records, new: Reco
         assert files == {path.relative_to(two): path.read_bytes() for path in two.rglob("*.json*")}
 
 
+def test_a_rewrite_leaves_a_series_of_the_deepest_values_as_it_is(tmp_path: Path) -> None:
+    deepest: list[Any] = []
+    for _ in range(252):
+        deepest = [deepest]
+    series = {"w": [{"timestamp": 0.0, "value": deepest}]}
+    rewrite(tmp_path, {}, {KEYS[0]: Record({}, {}, series)})
+    done = rewrite(tmp_path, read(tmp_path), {KEYS[0]: Record({"age": 3}, {}, series)})
+    assert done == {tmp_path / "Cat" / "a.json": "wrote"}
+
+
 @settings(max_examples=60, deadline=None)
 @given(RECORDS, RECORDS)
 def test_differences_go_both_ways(old: Records, new: Records) -> None:
     there, back = compare(old, new), compare(new, old)
 
     def mirrored(changes: list) -> list[str]:
-        return sorted(repr((c.kind, c.key, c.field, c.new, c.old, c.timestamp)) for c in changes)
+        return sorted(repr((c.kind, c.key, c.field, c.new, c.old, c.item)) for c in changes)
 
-    facts = sorted(repr((c.kind, c.key, c.field, c.old, c.new, c.timestamp)) for c in there)
+    facts = sorted(repr((c.kind, c.key, c.field, c.old, c.new, c.item)) for c in there)
     assert facts == mirrored(back)
     assert compare(old, old) == []

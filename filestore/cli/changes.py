@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from filestore.changes import ABSENT
+from filestore.comparison import ABSENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from filestore.changes import Change, RecordChanges
+    from filestore.comparison import Change
+    from filestore.versions import RecordChanges
 
 _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 
@@ -39,33 +40,27 @@ def printable(text: str) -> str:
 
 def _line(change: Change) -> str:
     if change.kind == "file":
-        return f"! {printable(str(change.after))}"
-    before, after = change.before, change.after
+        return f"! {printable(str(change.new))}"
+    sign = _SIGNS[change.action]
     if change.kind == "link":
-        sign, value = ("+", after) if before is ABSENT else ("-", before)
-        return f"{sign} {printable(change.name)}: {printable(value)}"
-    name = change.name if change.item is None else f"{change.name} at {change.item}"
-    if before is ABSENT:
-        return f"+ {printable(name)}: {_json(after)}"
-    if after is ABSENT:
-        return f"- {printable(name)}: {_json(before)}"
-    return f"~ {printable(name)}: {_json(before)} -> {_json(after)}"
+        return f"{sign} {printable(f'{change.field}: {change.item}')}"
+    name = change.field if change.item is None else f"{change.field} at {change.item}"
+    values = [_json(side) for side in (change.old, change.new) if side is not ABSENT]
+    return f"{sign} {printable(f'{name}: ')}{' -> '.join(values)}"
 
 
 def _item(change: Change) -> dict[str, Any]:
-    found: dict[str, Any] = {"kind": change.kind, "name": change.name}
+    found: dict[str, Any] = {"kind": change.kind, "name": change.field}
     if change.item is not None:
-        found["item"] = change.item
-    for side in ("before", "after"):
-        if getattr(change, side) is not ABSENT:
-            found[side] = getattr(change, side)
-    return found
+        found["item"] = str(change.item)
+    sides = {"before": change.old, "after": change.new}
+    return found | {name: side for name, side in sides.items() if side is not ABSENT}
 
 
-def to_json(value: Any) -> str:
+def to_json(value: Any, *, sort_keys: bool = False) -> str:
     """A value as JSON on one line; integers may have any length."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort_keys)
 
 
 def _json(value: Any) -> str:
-    return printable(to_json(value))
+    return printable(to_json(value, sort_keys=True))

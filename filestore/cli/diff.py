@@ -6,12 +6,12 @@ import os
 
 import click
 
-from filestore.changes import compare
 from filestore.cli.changes import document, lines, to_json
 from filestore.cli.terminal import CONTEXT
 from filestore.disk.files import Files
 from filestore.disk.git import Git
 from filestore.disk.revision import Revision
+from filestore.versions import compare
 
 
 @click.command("diff", context_settings=CONTEXT)

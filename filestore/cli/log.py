@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from filestore.changes import RecordChanges, compare_record
 from filestore.cli.changes import document, lines, printable, to_json
 from filestore.cli.terminal import CONTEXT
 from filestore.disk import layout
 from filestore.disk.git import Git
 from filestore.errors import RecordNotFoundError
+from filestore.versions import RecordChanges, compare_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,25 +104,32 @@ def _files(git: Git, pattern: str) -> dict[Key, list[str]]:
 
 def _changes(git: Git, commit: Commit, key: Key, names: list[str]) -> RecordChanges | None:
     """What a commit changed in a record: what is different from each of its parents."""
-    after = _contents(git, commit.id, names)
+    after = _Contents.of(git, commit.id, names)
     found: RecordChanges | None = None
     parents: list[str | None] = [*commit.parents]
     for parent in parents or [None]:
-        before = {} if parent is None else _contents(git, parent, names)
-        changes = compare_record(key, before, after)
+        before = _Contents() if parent is None else _Contents.of(git, parent, names)
+        changes = compare_record(key, names, before, after)
         if changes is None:
             return None
         if found is not None:
-            same = {(c.kind, c.name, c.item) for c in changes.changes}
-            kept = [c for c in found.changes if (c.kind, c.name, c.item) in same]
+            same = {(c.kind, c.field, c.item) for c in changes.changes}
+            kept = [c for c in found.changes if (c.kind, c.field, c.item) in same]
             changes = found._replace(changes=kept)
         found = changes
     return found if found and found.changes else None
 
 
-def _contents(git: Git, commit: str, names: list[str]) -> dict[str, bytes | None]:
-    objects = git.objects([f"{commit}:./{name}" for name in names])
-    return {
-        name: None if found is None else found.data
-        for name, found in zip(names, objects, strict=True)
-    }
+class _Contents(dict[str, bytes | None]):
+    """The files of a record as one commit has them."""
+
+    @classmethod
+    def of(cls, git: Git, commit: str, names: list[str]) -> _Contents:
+        objects = git.objects([f"{commit}:./{name}" for name in names])
+        return cls((n, found and found.data) for n, found in zip(names, objects, strict=True))
+
+    def read(self, name: str) -> bytes | None:
+        return self.get(name)
+
+    def exists(self, name: str) -> bool:
+        return self.get(name) is not None

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from filestore.comparison import compare, read
+from filestore.comparison import compare
 from filestore.disk import layout
 from filestore.errors import CorruptFileError
-from filestore.fixtures import rewrite
+from filestore.fixtures import read, rewrite
 from filestore.testing.report import report, summary
 
 if TYPE_CHECKING:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from constelite.models import Ref
 
 from filestore import fixtures
-from filestore.comparison import read
 from filestore.disk import layout
 from filestore.disk.layout import Key
 from filestore.errors import RecordExistsError
@@ -54,8 +53,8 @@ def make_fixture(
         )
         with ThreadPoolExecutor(1) as executor:  # the caller may be in an event loop
             executor.submit(asyncio.run, made.make(states)).result()
-        new = read(made.root)
-        old = read(directory) if directory.is_dir() else {}
+        new = fixtures.read(made.root)
+        old = fixtures.read(directory) if directory.is_dir() else {}
         for key in old:
             if key not in new:
                 raise RecordExistsError(

@@ -8,13 +8,13 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from filestore.comparison import ABSENT, Record, said
-from filestore.disk.layout import Key
 from filestore.errors import CorruptFileError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from filestore.comparison import Change
+    from filestore.disk.layout import Key
 
 _WIDTH = 72
 _SHOWN = 15
@@ -33,7 +33,7 @@ def report(changes: list[Change], *, full: bool) -> str:
     lines: list[str] = []
     for key, group in groupby(shown, key=lambda change: change.key):
         mine = list(group)
-        if mine[0].kind != "record":
+        if mine[0].field is not None:
             lines.append(f"  {key.link}")
         for change in mine:
             lines += _lines(change)
@@ -58,36 +58,32 @@ def _sentence(change: Change) -> str:
     for side in (change.new, change.old):
         if isinstance(side, CorruptFileError):
             return str(side)
-    if _is_order(change):
-        return f"{where} has another order"
-    if isinstance(change.old, Key):
-        return f"{where} lacks {change.old.link}"
-    if isinstance(change.new, Key):
-        return f"{where} should not have {change.new.link}"
+    if change.kind == "link":
+        return f"{where} {'lacks' if change.new is ABSENT else 'should not have'} {change.item}"
     if change.action == "removed":
         return f"{where} is missing"
     if change.action == "added":
         return f"{where} is unexpected"
+    if change.kind in ("relationship", "series"):
+        return f"{where} has another order"
     return f"{where} is {_short(change.new)}, not {_short(change.old)}"
-
-
-def _is_order(change: Change) -> bool:
-    both = isinstance(change.old, list) and isinstance(change.new, list)
-    return both and change.kind in ("link", "point") and change.timestamp is None
 
 
 def _where(change: Change) -> str:
     where = change.key.link + (f".{change.field}" if change.field is not None else "")
-    return where if change.timestamp is None else f"{where} at {change.timestamp}"
+    return f"{where} at {change.item}" if change.kind == "point" else where
 
 
 def _lines(change: Change) -> Iterator[str]:
-    if change.kind == "record":
+    if change.field is None:
         for sign, side in (("-", change.old), ("+", change.new)):
             if side is not ABSENT:
                 yield f"{sign} {change.key.link}  {_whole(change.key, side)}"
         return
-    field = change.field if change.timestamp is None else f"{change.field} at {change.timestamp}"
+    if change.kind == "link":
+        yield f"{'-' if change.new is ABSENT else '+'}   {change.field}: {change.item}"
+        return
+    field = change.field if change.item is None else f"{change.field} at {change.item}"
     old, new = _pretty(change.old), _pretty(change.new)
     if len(old) <= 1 and len(new) <= 1:
         yield from (f"-   {field}: {line}" for line in old)
@@ -112,36 +108,18 @@ def _pretty(side: Any) -> list[str]:
     """A side of a difference: on one line if it fits, no line if there is none."""
     if side is ABSENT:
         return []
-    value = _plain(side)
-    text = _json(value)
+    text = _json(side)
     return (
         [text]
         if len(text) <= _WIDTH
-        else json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True).splitlines()
+        else json.dumps(side, ensure_ascii=False, indent=2, sort_keys=True).splitlines()
     )
 
 
 def _short(value: Any) -> str:
-    text = _json(_plain(value))
+    text = _json(value)
     return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}…"
 
 
 def _json(value: Any) -> str:
-    return (
-        value if isinstance(value, _Bare) else json.dumps(value, ensure_ascii=False, sort_keys=True)
-    )
-
-
-class _Bare(str):
-    """A text that is shown without quotes: a link."""
-
-    __slots__ = ()
-
-
-def _plain(side: Any) -> Any:
-    """A side as JSON, with links as their files name them."""
-    if isinstance(side, Key):
-        return _Bare(side.link)
-    if isinstance(side, list):
-        return [item.link if isinstance(item, Key) else item for item in side]
-    return side
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)

@@ -9,15 +9,20 @@ import pytest
 from click.testing import CliRunner
 
 from filestore import GitError, InvalidUidError, RecordNotFoundError
-from filestore.changes import ABSENT, Change, compare
 from filestore.cli import diff, log
+from filestore.comparison import ABSENT, Change
 from filestore.disk.files import Files
 from filestore.disk.git import Git
+from filestore.disk.layout import Key
 from filestore.disk.revision import Revision
+from filestore.parts import Moment
+from filestore.versions import compare
 from tests.repositories import Repository
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+TOM = Key("Cat", "tom")
 
 
 def put(root: Path, **files: Any) -> None:
@@ -61,47 +66,59 @@ def run(command: Any, *arguments: str) -> str:
             {},
             {"properties": {"age": None, "name": "Tom"}},
             [
-                Change("property", "age", None, ABSENT, None),
-                Change("property", "name", None, ABSENT, "Tom"),
+                Change("property", TOM, "age", ABSENT, None),
+                Change("property", TOM, "name", ABSENT, "Tom"),
             ],
         ),
         (
             {"links": {"likes": ["Food/a", "Food/b"]}},
             {"links": {"likes": ["Food/b", "Food/c"]}},
             [
-                Change("link", "likes", "Food/a", "Food/a", ABSENT),
-                Change("link", "likes", "Food/c", ABSENT, "Food/c"),
+                Change("link", TOM, "likes", "Food/a", ABSENT, "Food/a"),
+                Change("link", TOM, "likes", ABSENT, "Food/c", "Food/c"),
             ],
         ),
         (
             {"links": {"likes": ["Food/a", "Food/b"]}},
             {"links": {"likes": ["Food/b", "Food/a"]}},
-            [Change("relationship", "likes", None, ["Food/a", "Food/b"], ["Food/b", "Food/a"])],
+            [Change("relationship", TOM, "likes", ["Food/a", "Food/b"], ["Food/b", "Food/a"])],
+        ),
+        (
+            {"links": {"likes": ["Food/a", "Food/b"]}},
+            {"links": {"likes": ["Food/b", "Food/c", "Food/a"]}},
+            [
+                Change("link", TOM, "likes", ABSENT, "Food/c", "Food/c"),
+                Change("relationship", TOM, "likes", ["Food/a", "Food/b"], ["Food/b", "Food/a"]),
+            ],
         ),
         (
             {"links": {"a": ["B/c"], "b": []}},
             {"links": {"a": ["B/c"]}},
-            [Change("relationship", "b", None, [], ABSENT)],
+            [Change("relationship", TOM, "b", [], ABSENT)],
         ),
-        ({"links": {}}, {"links": {"a": []}}, [Change("relationship", "a", None, ABSENT, [])]),
+        ({"links": {}}, {"links": {"a": []}}, [Change("relationship", TOM, "a", ABSENT, [])]),
         (
             {"weight": [(0, 1), (1, 2)]},
             {"weight": [(0, 1), (1, 3), (1, 4)]},
             [
-                Change("point", "weight", "1.0", 2, 3),
-                Change("point", "weight", "1.0 (number 2 of that time)", ABSENT, 4),
+                Change("point", TOM, "weight", 2, 3, Moment(1.0, 0)),
+                Change("point", TOM, "weight", ABSENT, 4, Moment(1.0, 1)),
             ],
         ),
-        ({}, {"weight": []}, [Change("series", "weight", None, ABSENT, [])]),
-        ({"weight": [(0, 1)]}, {"weight": []}, [Change("point", "weight", "0.0", 1, ABSENT)]),
+        ({}, {"weight": []}, [Change("series", TOM, "weight", ABSENT, [])]),
+        (
+            {"weight": [(0, 1)]},
+            {"weight": []},
+            [Change("point", TOM, "weight", 1, ABSENT, Moment(0.0, 0))],
+        ),
         (
             {"weight": [(0, 1), (1, 2)]},
             {"weight": [(1, 2), (0, 1)]},
             [
                 Change(
                     "series",
+                    TOM,
                     "weight",
-                    None,
                     [{"timestamp": 0, "value": 1}, {"timestamp": 1, "value": 2}],
                     [{"timestamp": 1, "value": 2}, {"timestamp": 0, "value": 1}],
                 )
@@ -113,7 +130,7 @@ def run(command: Any, *arguments: str) -> str:
         (
             {},
             {"properties": {"big": 2**80}},
-            [Change("property", "big", None, ABSENT, 2**80)],
+            [Change("property", TOM, "big", ABSENT, 2**80)],
         ),
     ],
 )
@@ -126,8 +143,8 @@ def test_each_difference_is_named(
     found = changes(tmp_path, before, after)
     if expected is None:
         (change,) = found
-        assert (change.kind, change.name) == ("file", "Cat/tom.rels.json")
-        assert "it should be a list of links" in change.after
+        assert (change.kind, change.field) == ("file", "Cat/tom.rels.json")
+        assert "it should be a list of links" in change.new
     else:
         assert found == expected
 
