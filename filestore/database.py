@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import threading
+from collections import deque
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar, Token
 from types import MappingProxyType
@@ -73,7 +74,7 @@ class Database:
         self._lock_timeout = lock_timeout
         self._durable = durable
         self._sync_error: OSError | None = None
-        self._lock: WriterLock | None = WriterLock(self.files)  # unless a unit is using it
+        self._spare: deque[WriterLock] = deque(maxlen=1)  # open, and no unit is using it
 
     def view(self) -> Snapshot:
         """What a read in this context sees: its open transaction, or else the disk."""
@@ -118,7 +119,10 @@ class Database:
                 "disk holds is not known: check the disk, then open the store anew",
                 path=self.files.path(""),
             )
-        lock, self._lock = self._lock or WriterLock(self.files), None
+        try:
+            lock = self._spare.pop()  # at once: no other thread gets the same
+        except IndexError:
+            lock = WriterLock(self.files)
         try:
             await lock.acquire(self._lock_timeout)
             marks = self.log.open()
@@ -139,7 +143,7 @@ class Database:
                 await self._run(lengthy, self._commit, marks, operations, transaction)
         finally:
             lock.release()
-            self._lock = lock
+            self._spare.append(lock)
 
     def _enter(self, transaction: Transaction) -> Token[Mapping[str, Transaction]]:
         """Let this context see the transaction as the open one."""
