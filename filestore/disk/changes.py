@@ -39,7 +39,7 @@ class Known(NamedTuple):
 
     Attributes:
         marks: How far the log was followed.
-        mtimes: Of each model's directory, when its files were last known.
+        mtimes: Of each model's directory, when this process last knew its files.
         counts: How many files are known, by model.
         fields: The numbers of properties, by model and name.
         coarse_ns: A file time proves something once it is older than this, in nanoseconds.
@@ -100,7 +100,7 @@ def look(files: Files, log: Log, known: Known, *, compare: bool) -> Changes:
     pending = log.pending(marks) if marks.pending else None
     for directory, before in pending.before.items() if pending is not None else ():
         mtimes[layout.model_of(directory) or directory] = before  # its files are named later
-    models = sorted({*mtimes, *known.mtimes})
+    models = sorted({*mtimes, *known.mtimes, *known.counts})
     if entries is not None and not compare and sum(known.counts.values()) > _SMALL:
         models = [model for model in models if expected.get(model, 0) != mtimes.get(model, 0)]
     effort = sum(known.counts.get(model, float("inf")) for model in models)
@@ -119,8 +119,9 @@ def differing(files: Files, connection: sqlite3.Connection, model: str) -> Itera
     """
     for _ in range(_TRIES):
         before = _mtime(files, model)
-        count = "SELECT count(*) FROM file WHERE model = ?"
-        ((missing,),) = connection.execute(count, (model,)).fetchall()
+        ((missing,),) = connection.execute(
+            "SELECT count(*) FROM file WHERE model = ?", (model,)
+        ).fetchall()
         for batch in batches(fingerprints(files, model), BATCH):
             rows = connection.execute(
                 """SELECT name, inode, size, mtime, ctime FROM file
@@ -148,11 +149,16 @@ def differing(files: Files, connection: sqlite3.Connection, model: str) -> Itera
         missing, last = len(names), names[-1] if names else ""
 
 
+def count(files: Files, models: Iterable[str]) -> int:
+    """How many files of some models there are for an index to read."""
+    return sum(layout.is_document(name) for model in models for name in files.names(model))
+
+
 def fingerprints(files: Files, model: str) -> Iterator[tuple[str, int, int, int, int]]:
     """The names and fingerprints of the files of a model that an index reads."""
     try:
         yield from files.fingerprints(model, layout.is_document)
-    except (CorruptFileError, FileNotFoundError):
+    except (CorruptFileError, FileNotFoundError, NotADirectoryError):
         return
 
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 # Also tells the format: a database with another schema is made anew.
 _SCHEMA = [
-    # What was known of a model's directory when its files were last compared.
-    "CREATE TABLE directory (model TEXT PRIMARY KEY, mtime INTEGER) WITHOUT ROWID",
     # A property of a model.
     "CREATE TABLE field (id INTEGER PRIMARY KEY, model TEXT, name TEXT, UNIQUE (model, name))",
     # A file that was read: properties or relationships.
