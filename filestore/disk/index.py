@@ -12,7 +12,8 @@ Writers never touch it. It catches up when it is asked (see :meth:`Index.catch_u
    program: its files are compared by inode, size and times, and what differs is read again. So is
    a directory of up to a few hundred files whenever it is asked about, which costs next to nothing.
 3. At the first use in a process, and for :meth:`Index.refresh`, all files are compared like that:
-   this finds files in large directories that were rewritten in place.
+   this finds files in large directories that were rewritten in place. A sum over them tells whether
+   any differs.
 
 What the index cannot know is then only this: in a large directory, a file that another program has
 rewritten in place since the last comparison.
