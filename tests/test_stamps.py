@@ -180,6 +180,25 @@ def test_a_listing_of_a_directory_that_moved_is_not_believed(root, monkeypatch):
     assert forgotten == []
 
 
+@pytest.mark.usefixtures("no_longer_racy")
+def test_a_file_that_is_never_listed_is_not_taken_for_deleted(root, monkeypatch):
+    """Its directory does not rest, and the other file is gone."""
+    caught_up(root)
+    real = Files.fingerprints
+
+    def restless(self, model, wanted):
+        found = list(real(self, model, wanted))
+        if model == "Cat":
+            os.utime(root / "Cat")
+        return [each for each in found if each[0] != f"{CATS[1].uid}.rels.json"]
+
+    (root / CATS[0].links).unlink()
+    monkeypatch.setattr(Files, "fingerprints", restless)
+    found = caught_up(root)
+    agrees(found, root)
+    assert (CATS[1], "carer") in found.incoming(LISA)
+
+
 async def test_what_the_log_names_does_not_count_as_different(tmp_path, monkeypatch, listed):
     """A record that was deleted is not missed, so no file is asked whether it is still there."""
     store = FileStore(tmp_path)
