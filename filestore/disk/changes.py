@@ -7,6 +7,7 @@ the one that the directory has now, nobody else has made, removed or renamed a f
 
 from __future__ import annotations
 
+import hashlib
 import time
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -39,7 +40,7 @@ class Known(NamedTuple):
 
     Attributes:
         marks: How far the log was followed.
-        mtimes: Of each model's directory, when its files were last known.
+        mtimes: Of each model's directory, when this process last knew its files.
         counts: How many files are known, by model.
         fields: The numbers of properties, by model and name.
         coarse_ns: A file time proves something once it is older than this, in nanoseconds.
@@ -100,7 +101,7 @@ def look(files: Files, log: Log, known: Known, *, compare: bool) -> Changes:
     pending = log.pending(marks) if marks.pending else None
     for directory, before in pending.before.items() if pending is not None else ():
         mtimes[layout.model_of(directory) or directory] = before  # its files are named later
-    models = sorted({*mtimes, *known.mtimes})
+    models = sorted({*mtimes, *known.mtimes, *known.counts})
     if entries is not None and not compare and sum(known.counts.values()) > _SMALL:
         models = [model for model in models if expected.get(model, 0) != mtimes.get(model, 0)]
     effort = sum(known.counts.get(model, float("inf")) for model in models)
@@ -119,17 +120,20 @@ def differing(files: Files, connection: sqlite3.Connection, model: str) -> Itera
     """
     for _ in range(_TRIES):
         before = _mtime(files, model)
-        count = "SELECT count(*) FROM file WHERE model = ?"
-        ((missing,),) = connection.execute(count, (model,)).fetchall()
-        for batch in batches(fingerprints(files, model), BATCH):
-            rows = connection.execute(
-                """SELECT name, inode, size, mtime, ctime FROM file
-                WHERE model = ? AND name IN (SELECT value FROM json_each(?))""",
-                (model, orjson.dumps([name for name, *_ in batch]).decode()),
+        missing = 0
+        if not _are_as_known(files, connection, model):
+            ((missing,),) = connection.execute(
+                "SELECT count(*) FROM file WHERE model = ?", (model,)
             ).fetchall()
-            missing -= len(rows)
-            for name, *_ in sorted(set(batch).difference(rows)):
-                yield model, name
+            for batch in batches(fingerprints(files, model), BATCH):
+                rows = connection.execute(
+                    """SELECT name, inode, size, mtime, ctime FROM file
+                    WHERE model = ? AND name IN (SELECT value FROM json_each(?))""",
+                    (model, orjson.dumps([name for name, *_ in batch]).decode()),
+                ).fetchall()
+                missing -= len(rows)
+                for name, *_ in sorted(set(batch).difference(rows)):
+                    yield model, name
         if _mtime(files, model) == before:
             break
     else:
@@ -148,11 +152,27 @@ def differing(files: Files, connection: sqlite3.Connection, model: str) -> Itera
         missing, last = len(names), names[-1] if names else ""
 
 
+def stamp(name: str, inode: int, size: int, mtime: int, ctime: int) -> int:
+    """A number of 64 bits for the name and the fingerprint of a file.
+
+    The sum of such numbers tells one set of files from another, in whatever order they come. That
+    takes a good hash: tuples of two files that swap their times often have the same sum as before.
+    """
+    text = f"{name} {inode} {size} {mtime} {ctime}"
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+def count(files: Files, models: Iterable[str]) -> int:
+    """How many files of some models there are for an index to read."""
+    return sum(layout.is_document(name) for model in models for name in files.names(model))
+
+
 def fingerprints(files: Files, model: str) -> Iterator[tuple[str, int, int, int, int]]:
     """The names and fingerprints of the files of a model that an index reads."""
     try:
         yield from files.fingerprints(model, layout.is_document)
-    except (CorruptFileError, FileNotFoundError):
+    except (CorruptFileError, FileNotFoundError, NotADirectoryError):
         return
 
 
@@ -160,6 +180,26 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """The items in lists of up to ``size``."""
     iterator = iter(items)
     return iter(lambda: list(islice(iterator, size)), [])
+
+
+def _are_as_known(files: Files, connection: sqlite3.Connection, model: str) -> bool:
+    """Tell whether the files of a model are those that are known, by their number and stamps.
+
+    It takes a third of the time that asking for each does, and most often there is no more to do.
+    """
+    # In halves, whose sums do not overflow.
+    ((count, high, low),) = connection.execute(
+        """SELECT count(*), ifnull(sum(stamp >> 32), 0), ifnull(sum(stamp & 0xFFFFFFFF), 0)
+        FROM file WHERE model = ?""",
+        (model,),
+    ).fetchall()
+    left = (high << 32) + low
+    for fingerprint in fingerprints(files, model):
+        left -= stamp(*fingerprint)
+        count -= 1
+        if count < 0:
+            return False
+    return (count, left) == (0, 0)
 
 
 def _mtime(files: Files, model: str) -> int:

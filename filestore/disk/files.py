@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _APPEND = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+_LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LISTING_TRIES = 5
 _SHORT = 1 << 13
 _CHUNK = 1 << 24
@@ -177,10 +178,12 @@ class Files:
         Raises:
             CorruptFileError: The directory is something else.
         """
-        directory = layout.directory_of(model)
-        if not self.directory_mtime(directory):
+        name = layout.directory_of(model)
+        if not self.directory_mtime(name):
             return
-        with os.scandir(f"{self.root}/{directory}") as entries:
+        # From here on the kernel need not look up the way to the directory for each of its files.
+        directory = Descriptor(f"{self.root}/{name}", _LIST)
+        with os.scandir(directory.number) as entries:
             for entry in entries:
                 if wanted(entry.name):
                     try:

@@ -12,7 +12,8 @@ Writers never touch it. It catches up when it is asked (see :meth:`Index.catch_u
    program: its files are compared by inode, size and times, and what differs is read again. So is
    a directory of up to a few hundred files whenever it is asked about, which costs next to nothing.
 3. At the first use in a process, and for :meth:`Index.refresh`, all files are compared like that:
-   this finds files in large directories that were rewritten in place.
+   this finds files in large directories that were rewritten in place. A sum over them tells whether
+   any differs.
 
 What the index cannot know is then only this: in a large directory, a file that another program has
 rewritten in place since the last comparison.
@@ -30,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from filestore.disk import changes, documents, layout
-from filestore.disk.changes import Changes, Known
+from filestore.disk.changes import Known
 from filestore.disk.indexfile import IndexFile, is_damaged
 from filestore.disk.kinds import Kind, Value
 from filestore.disk.layout import Key
@@ -268,29 +269,27 @@ class Index:
         found = changes.look(self._files, self._log, known, compare=not self._compared)
         if limit is not None and found.effort > limit:
             return False
-        total = 0
-        if progress is not None:
-            listed = (changes.fingerprints(self._files, model) for model in found.models)
-            total = len(found.named) + sum(1 for names in listed for _ in names)
-        stale = chain(
-            found.named,
-            *(changes.differing(self._files, connection, model) for model in found.models),
-        )
-        # In batches, so that other processes need not wait long for their turn.
-        done, batches = 0, changes.batches(stale, changes.BATCH)
-        batch = next(batches, [])
-        while batch or (found.marks, found.mtimes) != (known.marks, known.mtimes):
-            following = next(batches, [])
+        # What is named is learned before anything is compared, so that then nothing differs because
+        # of it. In batches, so that other processes need not wait long for their turn.
+        named = changes.batches(found.named, changes.BATCH)
+        differing = (changes.differing(self._files, connection, each) for each in found.models)
+        compared = changes.batches(chain.from_iterable(differing), changes.BATCH)
+        if not found.named and found.marks != known.marks:
+            with _transaction(connection):
+                _settle(connection, found.marks)
+        done, total = 0, len(found.named)
+        for batch in chain(named, compared):
+            if done == len(found.named) and progress is not None:
+                total += changes.count(self._files, found.models)
+            done += len(batch)
             with _transaction(connection):
                 for file in batch:
                     learn(self._files, connection, known, file)
-                if not following:
-                    _settle(connection, known, found)
-                    known = known._replace(marks=found.marks, mtimes=found.mtimes)
-            self._knows = (connection, known)
-            done, batch = done + len(batch), following
+                if done == len(found.named):
+                    _settle(connection, found.marks)
             if progress is not None:
                 progress(done, max(done, total))
+        self._knows = (connection, known._replace(marks=found.marks, mtimes=found.mtimes))
         self._compared = True
         return True
 
@@ -303,7 +302,7 @@ class Index:
             fields = connection.execute("SELECT model, name, id FROM field").fetchall()
             known = Known(
                 Marks(committed=sequence, committed_end=end),
-                dict(connection.execute("SELECT model, mtime FROM directory").fetchall()),
+                {},
                 dict(counts.fetchall()),
                 {(model, name): number for model, name, number in fields},
                 0 if fine else _RACY_NS,
@@ -320,17 +319,10 @@ def _json(texts: Iterable[str]) -> str:
     return orjson.dumps(list(texts)).decode()
 
 
-def _settle(connection: sqlite3.Connection, known: Known, found: Changes) -> None:
-    """Write down how far the index has caught up."""
+def _settle(connection: sqlite3.Connection, marks: Marks) -> None:
+    """Write down how far the index has followed the log."""
     connection.execute(
-        "UPDATE log SET sequence = ?, end = ?",
-        (found.marks.committed, found.marks.committed_end),
-    )
-    for model in known.mtimes.keys() - found.mtimes.keys():
-        connection.execute("DELETE FROM directory WHERE model = ?", (model,))
-    connection.executemany(
-        "INSERT OR REPLACE INTO directory VALUES (?, ?)",
-        [each for each in found.mtimes.items() if known.mtimes.get(each[0]) != each[1]],
+        "UPDATE log SET sequence = ?, end = ?", (marks.committed, marks.committed_end)
     )
 
 

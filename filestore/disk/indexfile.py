@@ -26,16 +26,17 @@ if TYPE_CHECKING:
 
 # Also tells the format: a database with another schema is made anew.
 _SCHEMA = [
-    # What was known of a model's directory when its files were last compared.
-    "CREATE TABLE directory (model TEXT PRIMARY KEY, mtime INTEGER) WITHOUT ROWID",
     # A property of a model.
     "CREATE TABLE field (id INTEGER PRIMARY KEY, model TEXT, name TEXT, UNIQUE (model, name))",
-    # A file that was read: properties or relationships.
+    # A file that was read: properties or relationships. Its stamp stands for its name and times; a
+    # stamp made in another way needs another name, or indexes that are there would not know a file.
     """CREATE TABLE file (
         id INTEGER PRIMARY KEY, model TEXT, name TEXT,
-        inode INTEGER, size INTEGER, mtime INTEGER, ctime INTEGER, readable INTEGER,
+        inode INTEGER, size INTEGER, mtime INTEGER, ctime INTEGER, stamp INTEGER, readable INTEGER,
         UNIQUE (model, name)
     )""",
+    # By id, so that what is new goes to its end.
+    "CREATE INDEX file_stamp ON file (model, id, stamp)",
     "CREATE INDEX file_unreadable ON file (model) WHERE NOT readable",
     """CREATE TABLE link (
         uid TEXT, model TEXT, field TEXT, file INTEGER, PRIMARY KEY (uid, model, field, file)

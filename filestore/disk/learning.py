@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from filestore.disk import documents, layout
+from filestore.disk.changes import stamp
 from filestore.disk.files import Fingerprint
 from filestore.disk.kinds import kept
 from filestore.errors import CorruptFileError
@@ -75,8 +76,8 @@ def learn(files: Files, connection: sqlite3.Connection, known: Known, file: File
     if now - fingerprint.ctime < known.coarse_ns:
         fingerprint = _UNPROVEN
     inserted = connection.execute(
-        "INSERT INTO file VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)",
-        (model, name, *fingerprint, readable),
+        "INSERT INTO file VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (model, name, *fingerprint, stamp(name, *fingerprint), readable),
     )
     number = inserted.lastrowid
     known.counts[model] = known.counts.get(model, 0) + 1
