@@ -15,7 +15,7 @@ from filestore.schema import ModelSchema
 from filestore.states import known_class
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from filestore.disk.layout import Key
     from filestore.transaction import Transaction
@@ -58,22 +58,19 @@ def delete_unowned(
     return doomed
 
 
-def remove(transaction: Transaction, doomed: Iterable[Key]) -> None:
+def remove(transaction: Transaction, doomed: Collection[Key]) -> None:
     """Stage the removal of exactly these records, and of every link to them.
 
     Raises:
         CorruptFileError: A relationship index that would have to change cannot be read.
     """
     gone = set(doomed)
-    # Each source is written once, however many of its links go.
-    sources = {source: None for key in doomed for source, _ in transaction.referrers(key)}
-    for source in sources:
+    for source in transaction.referrers(doomed):
         if source not in gone:
             links = transaction.links(source)
             left = {name: [to for to in links[name] if to not in gone] for name in links}
             transaction.put_links(source, left)
-    for key in doomed:
-        transaction.delete(key)
+    transaction.delete(doomed)
 
 
 def _possessions(transaction: Transaction, roots: Iterable[Key]) -> dict[Key, list[Key]]:

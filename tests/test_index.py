@@ -194,6 +194,34 @@ def test_many_files_are_learned_in_batches(root, monkeypatch):
     assert found.incoming(LISA) == []
 
 
+def test_it_knows_all_files_of_a_record(root, monkeypatch):
+    monkeypatch.setattr(changes, "_SMALL", 0)
+    found = caught_up(root)
+    assert found.files_of(CATS) == [CATS[0].links, CATS[1].links]
+    names = ["aa.json", "aa.weight.jsonl", "aa.a%20b.jsonl"]
+    for name in (*names, "aa-b.json", "a.json", "aaa.weight.jsonl", "aa.%zz.jsonl", "aa.x.json"):
+        (root / "Cat" / name).write_text("{}\n")
+    found.catch_up()
+    assert {*found.files_of([CATS[0]])} == {CATS[0].links, *(f"Cat/{name}" for name in names)}
+    assert found.files_of([LISA, CATS[1]]) == ["Human/lisa.json", CATS[1].links]
+    (root / "Cat/aa.weight.jsonl").unlink()
+    found.catch_up()
+    assert "Cat/aa.weight.jsonl" not in found.files_of([CATS[0]])
+
+
+def test_its_journal_stays_and_stays_small(root):
+    for number in range(2000):
+        write(root, Key("Cat", f"{number}"), {"carer": [LISA]})
+    found = caught_up(root)
+    for number in range(2000):
+        write(root, Key("Cat", f"{number}"), {"carer": [BART]})
+    found.catch_up()
+    agrees(found, root)
+    assert 0 < (root / f"{DATABASE}-journal").stat().st_size <= 1 << 16
+    found.rebuild()
+    agrees(found, root)
+
+
 def test_an_index_in_memory_writes_nothing(root):
     before = sorted(root.rglob("*"))
     found = open_index(root, in_memory=True)

@@ -129,6 +129,23 @@ class Index:
                 found.append((source, field))
         return sorted(found)
 
+    def files_of(self, keys: Iterable[Key]) -> list[str]:
+        """The paths of all files of some records: properties, relationships and series."""
+        uids: dict[str, list[str]] = {}
+        for key in keys:
+            uids.setdefault(key.model, []).append(key.uid)
+        found = []
+        for model, asked in uids.items():
+            # "/" follows "." in ASCII, so this is every name that goes on with a dot.
+            rows = self._select(
+                """SELECT name FROM json_each(?) AS uid CROSS JOIN file
+                WHERE model = ? AND name > uid.value || '.' AND name < uid.value || '/'""",
+                _json(asked),
+                model,
+            )
+            found += [f"{layout.directory_of(model)}/{name}" for (name,) in rows]
+        return found
+
     def unreadable(self) -> list[Key]:
         """The records whose relationship file could not be read at the last catch-up."""
         # Left to itself, SQLite walks over all files for the sake of an order.

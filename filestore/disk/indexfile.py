@@ -30,7 +30,7 @@ _SCHEMA = [
     "CREATE TABLE directory (model TEXT PRIMARY KEY, mtime INTEGER) WITHOUT ROWID",
     # A property of a model.
     "CREATE TABLE field (id INTEGER PRIMARY KEY, model TEXT, name TEXT, UNIQUE (model, name))",
-    # A file that was read: properties or relationships.
+    # A file that was read: properties or relationships. Series are listed, and not read.
     """CREATE TABLE file (
         id INTEGER PRIMARY KEY, model TEXT, name TEXT,
         inode INTEGER, size INTEGER, mtime INTEGER, ctime INTEGER, readable INTEGER,
@@ -50,6 +50,7 @@ _SCHEMA = [
 ]
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _BUSY_SECONDS = 1.0
+_JOURNAL = 1 << 16  # what it may keep on the disk, in bytes
 _DAMAGED = (
     sqlite3.SQLITE_ERROR,
     sqlite3.SQLITE_CORRUPT,
@@ -203,6 +204,10 @@ def _connect(path: str) -> sqlite3.Connection:
         connection.execute(f"PRAGMA synchronous = {'OFF' if boot else 'NORMAL'}")
         # Nothing is written elsewhere, and readers wait for a batch only while it is committed.
         connection.execute("PRAGMA temp_store = MEMORY")
+        # The journal stays, empty, between two catch-ups: to make and remove it takes longer than
+        # all that is written to it.
+        connection.execute("PRAGMA journal_mode = PERSIST")
+        connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL}")
         connection.execute("PRAGMA cache_spill = OFF")
         if _schema_of(connection) != _SCHEMA:
             with connection:

@@ -1,4 +1,4 @@
-"""Reading a file into the derived index."""
+"""Reading a file into the derived index: what it says, or of a series that it is there."""
 
 from __future__ import annotations
 
@@ -58,13 +58,15 @@ def learn(files: Files, connection: sqlite3.Connection, known: Known, file: File
     document: dict[str, Any] = {}
     links: documents.Links = {}
     try:
-        data = files.read(path)
-        if data is None:
-            return
-        if layout.links_uid_of(name) is not None:
-            links = documents.decode_links(data, files.path(path))
-        else:
-            document = documents.decode_document(data, files.path(path))
+        # That a series is there is all that is asked about it.
+        if not name.endswith(layout.SERIES_SUFFIX):
+            data = files.read(path)
+            if data is None:
+                return
+            if layout.links_uid_of(name) is not None:
+                links = documents.decode_links(data, files.path(path))
+            else:
+                document = documents.decode_document(data, files.path(path))
     except CorruptFileError:
         readable = False
     except OSError as error:
