@@ -12,13 +12,16 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
+import orjson
+
 from filestore.disk import documents, layout
 from filestore.disk.layout import Key
 from filestore.errors import CorruptFileError, FileStoreError, LockTimeoutError, ModelMismatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+    from filestore.disk.copies import Copy
     from filestore.disk.documents import Document, Links, Point
     from filestore.disk.files import Files
     from filestore.disk.index import Index, Progress
@@ -251,6 +254,35 @@ class Snapshot:
         """
         self._caught_up = self._caught_up or self.index.catch_up(limit=limit, progress=progress)
         return self._caught_up
+
+    def copies(
+        self, model: str, uids: Iterable[str], given: Mapping[str, Copy | None]
+    ) -> dict[str, Copy | None]:
+        """What the index has of the properties of records, for :meth:`documents`.
+
+        Args:
+            model: Their model.
+            uids: Their uids.
+            given: What the index has given already, by uid.
+        """
+        found = {uid: given.get(uid) for uid in uids}
+        if self._caught_up and None in found.values():
+            missing = [uid for uid, copy in found.items() if copy is None]
+            found.update(self.index.copies(model, missing))
+        return found
+
+    def documents(self, model: str, copies: Mapping[str, Copy | None]) -> dict[str, Document]:
+        """The properties of those records, by uid, whose copies are what :meth:`read` would read.
+
+        That is so if the file is still the one that was copied, and no change to it is pending.
+        """
+        known = [copy for copy in copies.values() if copy is not None]
+        pending = {path.rpartition("/")[2] for path in self.pending()}
+        return {
+            copy.name.removesuffix(layout.PROPERTIES_SUFFIX): orjson.loads(copy.content)
+            for copy in self.files.unchanged(model, known)
+            if copy.content is not None and copy.name not in pending
+        }
 
     def changed(self, model: str) -> set[str]:
         """Uids of the records of ``model`` about which the index does not know all yet.

@@ -17,7 +17,8 @@ from filestore.snapshot import Snapshot
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from filestore.disk.documents import Links, Point
+    from filestore.disk.copies import Copy
+    from filestore.disk.documents import Document, Links, Point
     from filestore.disk.files import Files
     from filestore.disk.index import Index, Progress
     from filestore.disk.layout import Key
@@ -82,6 +83,10 @@ class Transaction(Snapshot):
         known = self._known
         known.caught_up = known.caught_up or self.index.catch_up(limit=limit, progress=progress)
         return known.caught_up
+
+    def documents(self, model: str, copies: Mapping[str, Copy | None]) -> dict[str, Document]:
+        """Nothing: a unit keeps what it has read, to find out in the end whether it is still so."""
+        return {}
 
     def referrers(self, keys: Collection[Key]) -> list[Key]:
         """The records that link to any of some, for a caller that is going to change them.

@@ -30,11 +30,11 @@ _SCHEMA = [
     "CREATE TABLE directory (model TEXT PRIMARY KEY, mtime INTEGER) WITHOUT ROWID",
     # A property of a model.
     "CREATE TABLE field (id INTEGER PRIMARY KEY, model TEXT, name TEXT, UNIQUE (model, name))",
-    # A file that was read: properties or relationships. Series are listed, and not read.
+    # A file that was read: properties, with a copy, or relationships. Series are only listed.
     """CREATE TABLE file (
         id INTEGER PRIMARY KEY, model TEXT, name TEXT,
         inode INTEGER, size INTEGER, mtime INTEGER, ctime INTEGER, readable INTEGER,
-        UNIQUE (model, name)
+        content BLOB, UNIQUE (model, name)
     )""",
     "CREATE INDEX file_unreadable ON file (model) WHERE NOT readable",
     """CREATE TABLE link (

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from filestore.disk import documents, layout
+from filestore.disk.copies import content_of
 from filestore.disk.files import Fingerprint
 from filestore.disk.kinds import kept
 from filestore.errors import CorruptFileError
@@ -55,7 +56,8 @@ def learn(files: Files, connection: sqlite3.Connection, known: Known, file: File
     if fingerprint is None:
         return
     readable = True
-    document: dict[str, Any] = {}
+    document: documents.Document = {}
+    content: bytes | None = None
     links: documents.Links = {}
     try:
         # That a series is there is all that is asked about it.
@@ -67,6 +69,7 @@ def learn(files: Files, connection: sqlite3.Connection, known: Known, file: File
                 links = documents.decode_links(data, files.path(path))
             else:
                 document = documents.decode_document(data, files.path(path))
+                content = content_of(document)
     except CorruptFileError:
         readable = False
     except OSError as error:
@@ -77,8 +80,8 @@ def learn(files: Files, connection: sqlite3.Connection, known: Known, file: File
     if now - fingerprint.ctime < known.coarse_ns:
         fingerprint = _UNPROVEN
     inserted = connection.execute(
-        "INSERT INTO file VALUES (NULL, ?, ?, ?, ?, ?, ?, ?)",
-        (model, name, *fingerprint, readable),
+        "INSERT INTO file VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (model, name, *fingerprint, readable, content),
     )
     number = inserted.lastrowid
     known.counts[model] = known.counts.get(model, 0) + 1

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from filestore.disk import layout
-from filestore.disk.files import Files, Fingerprint
+from filestore.disk.files import Files, Fingerprint, T
 from filestore.errors import CorruptFileError, GitError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from filestore.disk.git import Git, Object
 
@@ -127,6 +127,11 @@ class Revision(Files):
         """What tells one content of a file from another: its id, in four parts."""
         entry = self._entry(name)
         return None if entry is None else _fingerprint(entry)
+
+    def unchanged(self, model: str, known: Iterable[T]) -> Iterator[T]:
+        """Those files of ``model`` whose fingerprints are the known ones: all, in a revision."""
+        entries = self._tree(layout.directory_of(model))
+        return (file for file in known if _fingerprint(entries[file[0]]) == file[1:5])
 
     def fingerprints(
         self, model: str, wanted: Callable[[str], bool]
