@@ -81,12 +81,9 @@ def _possessions(transaction: Transaction, roots: Iterable[Key]) -> dict[Key, li
         key = pending.popleft()
         if key not in found and transaction.exists(key):
             relations = ModelSchema.of(known_class(transaction, key)).relations
-            found[key] = [
-                to
-                for name, targets in transaction.links(key).items()
-                if name in relations and relations[name].owns
-                for to in targets
-            ]
+            owning = [name for name, relation in relations.items() if relation.owns]
+            links = transaction.links(key) if owning else {}
+            found[key] = [to for name in links if name in owning for to in links[name]]
             pending.extend(found[key])
     return found
 
@@ -102,7 +99,11 @@ def _dying(
 
     What is spared lives, and so does what a living record owns; what is condemned does not.
     """
-    pending = [key for key in members if key in spared or _is_owned(transaction, key, members)]
+    owned = {
+        key: any(source not in members and _may_own(source, name) for source, name in hits)
+        for key, hits in transaction.links_to(members).items()
+    }
+    pending = [key for key in members if key in spared or owned[key]]
     alive: set[Key] = set()
     while pending:
         key = pending.pop()
@@ -110,14 +111,6 @@ def _dying(
             alive.add(key)
             pending.extend(members.get(key, ()))  # a link to nowhere has no members
     return [key for key in members if key not in alive]
-
-
-def _is_owned(transaction: Transaction, key: Key, inside: Iterable[Key]) -> bool:
-    """Whether a record that is not ``inside`` owns ``key``."""
-    return any(
-        source not in inside and _may_own(source, name)
-        for source, name in transaction.incoming(key)
-    )
 
 
 def _may_own(source: Key, name: str) -> bool:

@@ -234,17 +234,28 @@ class Snapshot:
 
         Relationship files that cannot be read at the moment contribute none.
         """
+        return self.links_to([key])[key]
+
+    def links_to(self, keys: Collection[Key]) -> dict[Key, list[tuple[Key, str]]]:
+        """The links that point to each of some records, as :meth:`incoming` has them."""
         self.catch_up()
         changed = self._staging.operations
-        hits = {
-            hit
-            for hit in self.index.incoming(key)
-            if hit[0].links not in changed and self.exists(hit[0])
-        }
-        for source in self._staging.linked.get(key, ()):
-            if source.links in changed and self.exists(source):
-                hits |= {(source, name) for name, keys in self.links(source).items() if key in keys}
-        return sorted(hits)
+        indexed = self._indexed(keys)
+        sources = {source for hits in indexed.values() for source, _ in hits}
+        counting = {each for each in sources if each.links not in changed and self.exists(each)}
+        found = {}
+        for key, known in indexed.items():
+            hits = {hit for hit in known if hit[0] in counting}
+            for source in self._staging.linked.get(key, ()):
+                if source.links in changed and self.exists(source):
+                    links = self.links(source)
+                    hits |= {(source, name) for name, targets in links.items() if key in targets}
+            found[key] = sorted(hits)
+        return found
+
+    def _indexed(self, keys: Collection[Key]) -> dict[Key, list[tuple[Key, str]]]:
+        """The links that the index knows of."""
+        return self.index.incoming(keys)
 
     def catch_up(self, *, limit: int | None = None, progress: Progress | None = None) -> bool:
         """Bring the index up to date, once for this snapshot; see :meth:`Index.catch_up`.

@@ -94,7 +94,7 @@ class Transaction(Snapshot):
         Raises:
             CorruptFileError: A relationship index that cannot be read names one of them.
         """
-        found = {source: None for key in keys for source, _ in self.incoming(key)}
+        found = {source: None for hits in self.links_to(keys).values() for source, _ in hits}
         named = [f'"{key.link}"'.encode() for key in keys]
         for source in self.index.unreadable():
             data = self.read(source.links) or b""
@@ -194,7 +194,9 @@ class Transaction(Snapshot):
         names = dict.fromkeys(self.index.files_of(keys))
         for key in keys:
             self._touch(key)
-            names.update(dict.fromkeys((key.properties, key.links)))
+            names[key.properties] = None
+            if key.links in self._staging.operations:
+                names[key.links] = None
             names.update(self._known.series.get(key, {}))
         for name in sorted(names):
             self.latest.pop(name, None)
@@ -243,6 +245,11 @@ class Transaction(Snapshot):
 
     def _renew(self) -> None:
         """Nothing is pending under the lock."""
+
+    def _indexed(self, keys: Collection[Key]) -> dict[Key, list[tuple[Key, str]]]:
+        known = self._known.incoming
+        known.update(self.index.incoming([key for key in keys if key not in known]))
+        return {key: known[key] for key in keys}
 
     def _base(self, name: str) -> bytes | None:
         """What the disk holds, as first seen by this unit."""
@@ -329,4 +336,5 @@ class _Known:
     def __init__(self) -> None:
         self.base: dict[str, bytes | None] = {}  # what a file held when first looked at
         self.series: dict[Key, dict[str, None]] = {}  # series files staged, by record
+        self.incoming: dict[Key, list[tuple[Key, str]]] = {}  # as the files say, by target
         self.caught_up = False

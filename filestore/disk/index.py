@@ -124,33 +124,39 @@ class Index:
 
     # -- questions -------------------------------------------------------------------------------
 
-    def incoming(self, key: Key) -> list[tuple[Key, str]]:
-        """The links to ``key``: (source, relationship), by source, each as its file says now."""
-        rows = self._select(
-            """SELECT file.model, file.name, link.field, inode, size, mtime, ctime
-            FROM link JOIN file ON file.id = link.file WHERE link.uid = ? AND link.model = ?""",
-            key.uid,
-            key.model,
-        )
-        found = []
-        for model, name, field, *fingerprint in rows:
-            source = Key(model, name.removesuffix(layout.LINKS_SUFFIX))
-            if self._links(source, field, key, tuple(fingerprint)):
-                found.append((source, field))
-        return sorted(found)
+    def incoming(self, keys: Iterable[Key]) -> dict[Key, list[tuple[Key, str]]]:
+        """The links to each of some records: (source, relationship), by source.
+
+        Each is as its file says now.
+        """
+        found: dict[Key, list[tuple[Key, str]]] = {key: [] for key in keys}
+        same: dict[Key, bool] = {}  # whether a source's file is still the one that was read
+        for model, uids in _by_model(found).items():
+            rows = self._select(
+                """SELECT link.uid, link.field, file.model, name, inode, size, mtime, ctime
+                FROM json_each(?) AS asked CROSS JOIN link ON link.uid = asked.value
+                JOIN file ON file.id = link.file WHERE link.model = ?""",
+                _json(uids),
+                model,
+            )
+            for uid, field, source_model, name, *fingerprint in rows:
+                key = Key(model, uid)
+                source = Key(source_model, name.removesuffix(layout.LINKS_SUFFIX))
+                if source not in same:
+                    same[source] = self._files.fingerprint(source.links) == tuple(fingerprint)
+                if same[source] or self._links(source, field, key):
+                    found[key].append((source, field))
+        return {key: sorted(hits) for key, hits in found.items()}
 
     def files_of(self, keys: Iterable[Key]) -> list[str]:
         """The paths of all files of some records: properties, relationships and series."""
-        uids: dict[str, list[str]] = {}
-        for key in keys:
-            uids.setdefault(key.model, []).append(key.uid)
         found = []
-        for model, asked in uids.items():
+        for model, uids in _by_model(keys).items():
             # "/" follows "." in ASCII, so this is every name that goes on with a dot.
             rows = self._select(
                 """SELECT name FROM json_each(?) AS uid CROSS JOIN file
                 WHERE model = ? AND name > uid.value || '.' AND name < uid.value || '/'""",
-                _json(asked),
+                _json(uids),
                 model,
             )
             found += [f"{layout.directory_of(model)}/{name}" for (name,) in rows]
@@ -255,10 +261,8 @@ class Index:
         )
         return dict(_copies(rows))
 
-    def _links(self, source: Key, field: str, target: Key, known: tuple[int, ...]) -> bool:
+    def _links(self, source: Key, field: str, target: Key) -> bool:
         """Tell whether a file says what the index says of it."""
-        if self._files.fingerprint(source.links) == known:
-            return True
         try:
             data = self._files.read(source.links)
             links = (
@@ -350,6 +354,14 @@ def _copies(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[str, Copy | None]
         uid = row[0].removesuffix(layout.PROPERTIES_SUFFIX)
         if "." not in uid:  # or else it is of another kind
             yield uid, Copy._make(row) if len(row) > 1 else None
+
+
+def _by_model(keys: Iterable[Key]) -> dict[str, list[str]]:
+    """The uids of some records, by model."""
+    uids: dict[str, list[str]] = {}
+    for key in keys:
+        uids.setdefault(key.model, []).append(key.uid)
+    return uids
 
 
 def _json(texts: Iterable[str]) -> str:
