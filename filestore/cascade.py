@@ -76,14 +76,16 @@ def remove(transaction: Transaction, doomed: Collection[Key]) -> None:
 def _possessions(transaction: Transaction, roots: Iterable[Key]) -> dict[Key, list[Key]]:
     """What the roots own, directly or not: for each of these records, roots first, its members."""
     found: dict[Key, list[Key]] = {}
+    owning: dict[str, list[str]] = {}  # the compositions of a model
     pending = deque(roots)
     while pending:
         key = pending.popleft()
         if key not in found and transaction.exists(key):
-            relations = ModelSchema.of(known_class(transaction, key)).relations
-            owning = [name for name, relation in relations.items() if relation.owns]
-            links = transaction.links(key) if owning else {}
-            found[key] = [to for name in links if name in owning for to in links[name]]
+            if key.model not in owning:
+                relations = ModelSchema.of(known_class(transaction, key)).relations.values()
+                owning[key.model] = [relation.name for relation in relations if relation.owns]
+            links = transaction.links(key) if owning[key.model] else {}
+            found[key] = [to for name in links if name in owning[key.model] for to in links[name]]
             pending.extend(found[key])
     return found
 

@@ -287,12 +287,13 @@ class Snapshot:
 
         That is so if the file is still the one that was copied, and no change to it is pending.
         """
-        known = [copy for copy in copies.values() if copy is not None]
-        pending = {path.rpartition("/")[2] for path in self.pending()}
+        known = {copy.name: copy for copy in copies.values() if copy is not None}
+        for path in self.pending():
+            known.pop(path.rpartition("/")[2], None)
         return {
-            copy.name.removesuffix(layout.PROPERTIES_SUFFIX): orjson.loads(copy.content)
-            for copy in self.files.unchanged(model, known)
-            if copy.content is not None and copy.name not in pending
+            found[0].removesuffix(layout.PROPERTIES_SUFFIX): orjson.loads(content)
+            for found in self.files.fingerprints_of(model, known)
+            if (content := known[found[0]].content) is not None and known[found[0]][:5] == found
         }
 
     def changed(self, model: str) -> set[str]:

@@ -258,6 +258,9 @@ class Clock:
         monkeypatch.setattr(time, "time_ns", self.now)
         monkeypatch.setattr(Files, "has_fine_times", lambda _: False)
         monkeypatch.setattr(Files, "fingerprint", lambda *_: self.fingerprint())
+        monkeypatch.setattr(
+            Files, "fingerprints_of", lambda _, model, __: self.fingerprints(model, None)
+        )
         monkeypatch.setattr(Files, "fingerprints", self.fingerprints)
 
     def now(self) -> int:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from filestore.transaction import Transaction
 
-_MODEL_NAME = "model_name"
+_MODEL_NAME = layout.MODEL_NAME
 
 
 @click.command()

@@ -12,7 +12,7 @@ import errno
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
 from filestore.disk import layout
@@ -20,8 +20,6 @@ from filestore.errors import CorruptFileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-
-T = TypeVar("T", bound=tuple[Any, ...])
 
 # O_NONBLOCK: a FIFO called x.json must not block the open for ever.
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -208,25 +206,22 @@ class Files:
             return None
         return Fingerprint(status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
-    def unchanged(self, model: str, known: Iterable[T]) -> Iterator[T]:
-        """Those files of ``model`` whose fingerprints are the known ones.
-
-        Args:
-            model: The model.
-            known: Files, each beginning like what :meth:`fingerprints` yields.
-        """
+    def fingerprints_of(
+        self, model: str, names: Iterable[str]
+    ) -> Iterator[tuple[str, int, int, int, int]]:
+        """Like :meth:`fingerprints`, for some names: those that exist, in their order."""
         try:
             directory = Descriptor(f"{self.root}/{layout.directory_of(model)}", _DIRECTORY)
-        except OSError:  # whoever reads the files says why
-            return
-        for file in known:
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                return
+            raise
+        for name in names:
             try:
-                status = os.lstat(file[0], dir_fd=directory.number)
+                found = os.lstat(name, dir_fd=directory.number)
             except FileNotFoundError:
                 continue
-            times = status.st_mtime_ns, status.st_ctime_ns
-            if (status.st_ino, status.st_size, *times) == file[1:5]:
-                yield file
+            yield name, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
     def fingerprints(
         self, model: str, wanted: Callable[[str], bool]

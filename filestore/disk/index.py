@@ -318,8 +318,7 @@ class Index:
         while batch or (found.marks, found.mtimes) != (known.marks, known.mtimes):
             following = next(batches, [])
             with _transaction(connection):
-                for file in batch:
-                    learn(self._files, connection, known, file)
+                learn(self._files, connection, known, batch)
                 if not following:
                     _settle(connection, known, found)
                     known = known._replace(marks=found.marks, mtimes=found.mtimes)

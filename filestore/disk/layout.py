@@ -46,6 +46,9 @@ CONFLICTS = f"{RUNTIME}/conflicts"
 REMOVED = f"{RUNTIME}/removed"
 TEMPORARY = f"{RUNTIME}/tmp"
 
+# The property that says again in which directory a record lies, so nobody looks for its value.
+MODEL_NAME = "model_name"
+
 PROPERTIES_SUFFIX = ".json"
 LINKS_SUFFIX = ".rels.json"
 SERIES_SUFFIX = ".jsonl"

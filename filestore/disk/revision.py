@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from filestore.disk import layout
-from filestore.disk.files import Files, Fingerprint, T
+from filestore.disk.files import Files, Fingerprint
 from filestore.errors import CorruptFileError, GitError
 
 if TYPE_CHECKING:
@@ -128,10 +128,12 @@ class Revision(Files):
         entry = self._entry(name)
         return None if entry is None else _fingerprint(entry)
 
-    def unchanged(self, model: str, known: Iterable[T]) -> Iterator[T]:
-        """Those files of ``model`` whose fingerprints are the known ones: all, in a revision."""
+    def fingerprints_of(
+        self, model: str, names: Iterable[str]
+    ) -> Iterator[tuple[str, int, int, int, int]]:
+        """Like :meth:`fingerprints`, for some names: those that exist, in their order."""
         entries = self._tree(layout.directory_of(model))
-        return (file for file in known if _fingerprint(entries[file[0]]) == file[1:5])
+        return ((name, *_fingerprint(entries[name])) for name in names if name in entries)
 
     def fingerprints(
         self, model: str, wanted: Callable[[str], bool]
