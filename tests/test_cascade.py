@@ -10,6 +10,8 @@ from constelite.models import Ref, ref
 
 from filestore import CorruptFileError, FileStore, ModelMismatchError, RecordNotFoundError
 from filestore.disk import changes
+from filestore.disk.files import Files
+from filestore.disk.index import Index
 from filestore.transaction import Transaction
 from tests.models import Book, Cat, Den, Food, Human, Kitten, Page
 from tests.stock import everything, on_disk, over, state_of, uids, weights
@@ -234,6 +236,43 @@ async def test_a_deletion_lists_no_directory_of_records(
     await store.delete(book)
     assert set(listed) <= {store.root.name}
     assert on_disk(store.root) == {}
+
+
+async def test_what_the_index_is_asked_does_not_grow_with_what_goes(
+    store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "_SMALL", 0)
+    await store.delete(await store.put(ref(Book(title="Emma"))))
+    asked: list[str] = []
+    select, fingerprint = Index._select, Files.fingerprint
+
+    def counted(self: Index, query: str, *values: Any) -> Any:
+        asked.append("the index")
+        return select(self, query, *values)
+
+    monkeypatch.setattr(Index, "_select", counted)
+    monkeypatch.setattr(
+        Files, "fingerprint", lambda self, name: asked.append("a source") or fingerprint(self, name)
+    )
+    counts = []
+    for number in (1, 3, 30):
+        pages = [ref(Page(number=n)) for n in range(number)]
+        book = await store.put(ref(Book(title="Emma", pages=pages)))
+        asked.clear()
+        await store.delete(book)
+        counts.append((asked.count("a source"), asked.count("the index")))
+    assert counts == [(1, 5)] * 3
+    assert on_disk(store.root) == {}
+
+
+async def test_links_staged_in_the_same_unit_go_with_their_record(store: FileStore) -> None:
+    tom = await store.create(Cat(weight=weights((0, 4))), "tom")
+    async with store.transaction():
+        await store.patch(over(store, tom, Cat(likes=[ref(Food())])))
+        new = await store.put(ref(Cat(weight=weights((0, 4)), likes=[])))
+        await store.delete(tom)
+        await store.delete(new)
+    assert not any(name.startswith("Cat/") for name in on_disk(store.root))
 
 
 @pytest.mark.parametrize("where", ["disk", "unit"])

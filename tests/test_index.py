@@ -20,9 +20,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from filestore.disk import changes, documents, index, indexfile
+from filestore.disk import changes, documents, files, index, indexfile
 from filestore.disk.files import Files, Fingerprint
 from filestore.disk.index import Index
+from filestore.disk.kinds import Kind
 from filestore.disk.layout import Key, links_uid_of, model_of
 from filestore.disk.log import Log
 from filestore.errors import CorruptFileError
@@ -395,6 +396,32 @@ def test_too_few_descriptors_are_not_taken_for_a_bad_file(root, monkeypatch):
             found.catch_up()
     found.catch_up()
     agrees(found, root)
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.EIO], ids=errno.errorcode.get)
+def test_a_directory_that_cannot_be_opened_is_not_taken_for_a_missing_one(root, monkeypatch, code):
+    found = caught_up(root)
+    opened = files.Descriptor.__init__
+
+    def refuse(self, path, flags):
+        if flags & os.O_DIRECTORY:
+            raise OSError(code, os.strerror(code))
+        opened(self, path, flags)
+
+    write(root, CATS[2], {"carer": [BART]})
+    with monkeypatch.context() as patched:
+        patched.setattr(files.Descriptor, "__init__", refuse)
+        with pytest.raises(OSError, match=os.strerror(code)):
+            found.catch_up()
+    found.catch_up()
+    agrees(found, root)
+
+
+def test_the_name_of_the_model_is_not_kept_with_each_record(root):
+    (root / "Cat/aa.json").write_text('{"model_name": "Cat", "name": "Tom"}')
+    found = caught_up(root)
+    assert found.values("Cat", "name") == [(Kind.TEXT, "Tom")]
+    assert found.values("Cat", "model_name") == []
 
 
 # -- a database that is gone, damaged, foreign or locked -------------------------------------------
