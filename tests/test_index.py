@@ -208,6 +208,7 @@ def test_it_knows_all_files_of_a_record(root, monkeypatch):
     (root / "Cat/aa.weight.jsonl").unlink()
     found.catch_up()
     assert "Cat/aa.weight.jsonl" not in found.files_of([CATS[0]])
+    assert found.rebuild() == (6, 5)  # the series that are left are not among those it has read
 
 
 def test_its_journal_stays_and_stays_small(root):

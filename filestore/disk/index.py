@@ -3,7 +3,8 @@
 Committed files hold outgoing links only, so that two branches that each link to the same record
 merge without a conflict. This index turns them round, and finds properties by their value. It is
 derived from the files and disposable, and no answer of a store rests on it alone: whoever asks
-confirms each hit against its file.
+confirms each hit against its file. It keeps copies of small property files, which are as good as
+the files while their fingerprints are those of the files; of series it knows that they are there.
 
 Writers never touch it. It catches up when it is asked (see :meth:`Index.catch_up`):
 
@@ -113,8 +114,9 @@ class Index:
         with self._file.mutex:
             self._file.discard()
             self.catch_up(progress=progress)
-            counts = "SELECT (SELECT count(*) FROM file), (SELECT count(*) FROM link)"
-            ((files, links),) = self._select(counts)
+            series = f"%{layout.SERIES_SUFFIX}"
+            ((files,),) = self._select("SELECT count(*) FROM file WHERE name NOT LIKE ?", series)
+            ((links,),) = self._select("SELECT count(*) FROM link")
             return files, links
 
     def close(self) -> None:
