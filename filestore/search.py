@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     Found = dict[str, Copy | None]
 
 # How many records are read before the event loop gets its turn.
-BATCH = 100
+BATCH = 50
 # More values than this are not worth being asked for one by one.
 _MANY = 1000
 # So few records are read rather than asked about any further.

@@ -418,6 +418,35 @@ def test_a_directory_that_cannot_be_opened_is_not_taken_for_a_missing_one(root, 
     agrees(found, root)
 
 
+def test_a_file_that_goes_while_it_is_learned_is_gone(root, monkeypatch):
+    original = Files.read
+
+    def read(self, name):
+        (root / name).unlink()
+        return original(self, name)
+
+    found = open_index(root)
+    with monkeypatch.context() as patched:
+        patched.setattr(Files, "read", read)
+        found.catch_up()
+    assert found.files_of([*CATS, LISA]) == []
+    found.catch_up()
+    agrees(found, root)
+
+
+@pytest.mark.parametrize("content", [BROKEN["truncated"], b"{}", None], ids=ascii)
+def test_a_link_that_a_file_has_no_longer_is_not_returned(root, content):
+    found = caught_up(root)
+    if content is None:
+        (root / CATS[0].links).unlink()
+    else:
+        write(root, CATS[0], content, in_place=True)
+    assert found.incoming([LISA, BART]) == {
+        LISA: [(CATS[1], "carer")],
+        BART: [(CATS[1], "carer")],
+    }
+
+
 def test_the_name_of_the_model_is_not_kept_with_each_record(root):
     (root / "Cat/aa.json").write_text('{"model_name": "Cat", "name": "Tom"}')
     found = caught_up(root)
