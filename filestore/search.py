@@ -63,8 +63,10 @@ async def search(
         related.keys = {key async for records in found for key, _ in records}
     number = 0
     for model, uids, given in candidates(view, query):
+        if not uids:
+            continue
+        schema = ModelSchema.of(known_class(view, Key(model, uids[0])))
         for batch in batches(uids, at_once):
-            schema = ModelSchema.of(known_class(view, Key(model, batch[0])))
             # A single record is read as quickly, and one of several files is read as a whole.
             copied = schema.in_one_file and len(batch) > 1
             copies = view.copies(model, batch, given) if copied else dict.fromkeys(batch)

@@ -288,6 +288,8 @@ class Snapshot:
         That is so if the file is still the one that was copied, and no change to it is pending.
         """
         known = {copy.name: copy for copy in copies.values() if copy is not None}
+        if not known:
+            return {}
         for path in self.pending():
             known.pop(path.rpartition("/")[2], None)
         return {
