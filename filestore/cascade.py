@@ -15,7 +15,7 @@ from filestore.schema import ModelSchema
 from filestore.states import known_class
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from filestore.disk.layout import Key
     from filestore.transaction import Transaction
@@ -58,38 +58,34 @@ def delete_unowned(
     return doomed
 
 
-def remove(transaction: Transaction, doomed: Iterable[Key]) -> None:
+def remove(transaction: Transaction, doomed: Collection[Key]) -> None:
     """Stage the removal of exactly these records, and of every link to them.
 
     Raises:
         CorruptFileError: A relationship index that would have to change cannot be read.
     """
     gone = set(doomed)
-    # Each source is written once, however many of its links go.
-    sources = {source: None for key in doomed for source, _ in transaction.referrers(key)}
-    for source in sources:
+    for source in transaction.referrers(doomed):
         if source not in gone:
             links = transaction.links(source)
             left = {name: [to for to in links[name] if to not in gone] for name in links}
             transaction.put_links(source, left)
-    for key in doomed:
-        transaction.delete(key)
+    transaction.delete(doomed)
 
 
 def _possessions(transaction: Transaction, roots: Iterable[Key]) -> dict[Key, list[Key]]:
     """What the roots own, directly or not: for each of these records, roots first, its members."""
     found: dict[Key, list[Key]] = {}
+    owning: dict[str, list[str]] = {}  # the compositions of a model
     pending = deque(roots)
     while pending:
         key = pending.popleft()
         if key not in found and transaction.exists(key):
-            relations = ModelSchema.of(known_class(transaction, key)).relations
-            found[key] = [
-                to
-                for name, targets in transaction.links(key).items()
-                if name in relations and relations[name].owns
-                for to in targets
-            ]
+            if key.model not in owning:
+                relations = ModelSchema.of(known_class(transaction, key)).relations.values()
+                owning[key.model] = [relation.name for relation in relations if relation.owns]
+            links = transaction.links(key) if owning[key.model] else {}
+            found[key] = [to for name in links if name in owning[key.model] for to in links[name]]
             pending.extend(found[key])
     return found
 
@@ -105,7 +101,11 @@ def _dying(
 
     What is spared lives, and so does what a living record owns; what is condemned does not.
     """
-    pending = [key for key in members if key in spared or _is_owned(transaction, key, members)]
+    owned = {
+        key: any(source not in members and _may_own(source, name) for source, name in hits)
+        for key, hits in transaction.links_to(members).items()
+    }
+    pending = [key for key in members if key in spared or owned[key]]
     alive: set[Key] = set()
     while pending:
         key = pending.pop()
@@ -113,14 +113,6 @@ def _dying(
             alive.add(key)
             pending.extend(members.get(key, ()))  # a link to nowhere has no members
     return [key for key in members if key not in alive]
-
-
-def _is_owned(transaction: Transaction, key: Key, inside: Iterable[Key]) -> bool:
-    """Whether a record that is not ``inside`` owns ``key``."""
-    return any(
-        source not in inside and _may_own(source, name)
-        for source, name in transaction.incoming(key)
-    )
 
 
 def _may_own(source: Key, name: str) -> bool:

@@ -11,6 +11,7 @@ from filestore.offloop import cancellable
 from filestore.ordering import sort_keys
 from filestore.primitives import PrimitiveStore
 from filestore.query import Query, known_model
+from filestore.search import BATCH
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -47,7 +48,9 @@ class FinderStore(PrimitiveStore):
             Query.of(query, known_model(model_name)), include_states=include_states
         )
         return [
-            await guids.attach(self, self._reader.ref(key, state)) async for key, state in found
+            await guids.attach(self, self._reader.ref(key, state))
+            async for records in found
+            for key, state in records
         ]
 
     async def find(
@@ -82,17 +85,19 @@ class FinderStore(PrimitiveStore):
             UnsupportedValueError: A property cannot have the value that is asked for.
             CorruptFileError: A record that might match cannot be read.
         """
-        found = self.iterate(model, query, order_by=order_by, **properties)
+        # No more is read than is asked for.
+        at_once = BATCH if limit is None else max(1, min(BATCH, offset + limit))
+        found = self._refs(_asked(model, query, properties), order_by, at_once)
         refs: list[Ref] = []
         async with aclosing(found):
             async for ref in found:
-                if len(refs) == limit:
-                    break
                 if offset > 0:
                     offset -= 1
-                else:
-                    refs.append(ref)
-        return refs
+                    continue
+                refs.append(ref)
+                if limit is not None and len(refs) >= limit:
+                    break
+        return refs[:limit]
 
     async def count(
         self, model: type[StateModel] | str, query: Any | None = None, **properties: Any
@@ -100,7 +105,7 @@ class FinderStore(PrimitiveStore):
         """Count records of a model and its subclasses; arguments and errors as for :meth:`find`."""
         self._validate_method("QUERY")
         asked = _asked(model, query, properties)
-        return sum([1 async for _ in self._search(asked, include_states=False)])
+        return sum([len(records) async for records in self._search(asked, include_states=False)])
 
     async def iterate(
         self,
@@ -115,13 +120,10 @@ class FinderStore(PrimitiveStore):
         A record that is written meanwhile is found as it was or as it is then; with ``order_by``,
         for which all keys are read first, where it was.
         """
-        self._validate_method("QUERY")
-        asked = _asked(model, query, properties)
-        keys = sort_keys(asked.schema, [order_by] if isinstance(order_by, str) else order_by)
-        found = self._search(asked, include_states=True)
-        async with aclosing(self._ordered(found, keys) if keys else found) as ordered:
-            async for key, state in ordered:
-                yield await guids.attach(self, self._reader.ref(key, state))
+        # Each is read when it is its turn, because the caller may write in between.
+        async with aclosing(self._refs(_asked(model, query, properties), order_by, 1)) as refs:
+            async for ref in refs:
+                yield ref
 
     async def refresh(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Look at every file, so that queries and backrefs know all that other programs wrote.
@@ -135,17 +137,33 @@ class FinderStore(PrimitiveStore):
         """
         await cancellable(self._database.index.refresh, progress)
 
+    async def _refs(
+        self, asked: Query, order_by: str | Sequence[str], at_once: int
+    ) -> AsyncGenerator[Ref, None]:
+        """Refs with states to what is asked for; without an order, so many are read at once."""
+        self._validate_method("QUERY")
+        keys = sort_keys(asked.schema, [order_by] if isinstance(order_by, str) else order_by)
+        found = self._search(asked, include_states=True, at_once=BATCH if keys else at_once)
+        async with aclosing(self._ordered(found, keys) if keys else found) as ordered:
+            async for records in ordered:
+                for key, state in records:
+                    yield await guids.attach(self, self._reader.ref(key, state))
+
     async def _ordered(
-        self, found: AsyncGenerator[tuple[Key, Any], None], keys: Sequence[SortKey]
-    ) -> AsyncGenerator[tuple[Key, Any], None]:
+        self, found: AsyncGenerator[list[tuple[Key, Any]], None], keys: Sequence[SortKey]
+    ) -> AsyncGenerator[list[tuple[Key, Any]], None]:
         """The records in another order: their keys are held in memory, and read again then."""
         view = self._database.view()
-        rows = [(key, [sort(state) for sort, _ in keys]) async for key, state in found]
+        rows = [
+            (key, [sort(state) for sort, _ in keys])
+            async for records in found
+            for key, state in records
+        ]
         for number, (_, descending) in reversed([*enumerate(keys)]):
             rows.sort(key=lambda row: row[1][number], reverse=descending)
         for key, _ in rows:
             with suppress(RecordNotFoundError):  # deleted meanwhile
-                yield key, await self._read(view, key)
+                yield [(key, await self._read(view, key))]
 
 
 def _asked(model: type[StateModel] | str, query: Any, properties: dict[str, Any]) -> Query:

@@ -163,7 +163,7 @@ class GraphWriter:
         remains = (key.links, *map(key.series, schema.dynamics))
         if any(self._transaction.read(name) is not None for name in remains):
             # A record whose properties were deleted by hand must not leave the rest to this one.
-            self._transaction.delete(key)
+            self._transaction.delete([key])
         return key
 
     def _schedule(

@@ -23,6 +23,7 @@ import math
 import operator
 import re
 from collections.abc import Collection
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic.v1.fields import SHAPE_SINGLETON
@@ -94,11 +95,14 @@ def lookup(schema: ModelSchema, name: str, how: str, wanted: Any) -> Lookup:
     else:
         values = [_read(schema, name, wanted)]
 
+    if how == "ne":
+        return Lookup(name, lambda found: not _equal(found, values[0]), None)
+
     def test(found: Any) -> bool:
         return any(_equal(found, value) for value in values)
 
-    if how == "ne":
-        return Lookup(name, lambda found: not test(found), None)
+    if how == EQUAL:
+        test = partial(_equal, values[0])
     given = [value for value in values if value is not None]
     return Lookup(name, test, [(value, value) for value in given])
 

@@ -196,7 +196,7 @@ class PrimitiveStore(AsyncBaseStore):
     ) -> dict[UID, StateModel | None]:
         """Find records of a class and its subclasses: states, or None, by uid, in stable order."""
         found = self._search(Query.of(query, model_type), include_states=include_states)
-        return {key.uid: state async for key, state in found}
+        return {key.uid: state async for records in found for key, state in records}
 
     # -- guids, where constelite's own methods ask for them --------------------------------------
 
@@ -242,19 +242,20 @@ class PrimitiveStore(AsyncBaseStore):
         return self._reader.read(view, key, schema)
 
     async def _search(
-        self, query: Query, *, include_states: bool
-    ) -> AsyncGenerator[tuple[Key, StateModel | None], None]:
-        """The records that match, in order, with their states if wanted."""
+        self, query: Query, *, include_states: bool, at_once: int = search.BATCH
+    ) -> AsyncGenerator[list[tuple[Key, StateModel | None]], None]:
+        """The records that match, in order, in lists; with their states if wanted."""
         view = self._database.view()
         if not query.asks and not include_states:
-            for key in search.keys(view, query):
-                yield key, None
+            for model, uids, _ in search.candidates(view, query):
+                yield [(Key(model, uid), None) for uid in uids]
             return
         if query.asks:
             await self._catch_up(view)
-        async with aclosing(search.search(view, self._reader, query)) as found:
-            async for key, state in found:
-                yield key, state if include_states else None
+        found = search.search(view, self._reader, query, at_once=at_once)
+        async with aclosing(found) as lists:
+            async for records in lists:
+                yield [(key, state if include_states else None) for key, state in records]
 
     async def _catch_up(self, view: Snapshot, progress: Progress | None = None) -> None:
         """Bring the index up to date: at once if there is little to do, else off the event loop."""

@@ -113,11 +113,11 @@ class Query:
 
     def matches(self, state: StateModel) -> bool:
         """Tell whether a record's state is as asked; what is related has to be known by now."""
-        return (
-            all(_value_of(state, each.name, each.test) for each in self.values)
-            and all(each.matches(state) for each in self.links)
-            and all(each.matches(state) for each in self.related)
-        )
+        for name, test, _ in self.values:
+            if not test(type(state).__name__ if name == MODEL_NAME else getattr(state, name)):
+                return False
+        links = all(each.matches(state) for each in self.links)
+        return links and all(each.matches(state) for each in self.related)
 
     def _split(self, name: str) -> tuple[str, str]:
         """A name that the class has, the longest one, and what follows it."""
@@ -196,10 +196,6 @@ class Related:
         """Tell whether a record is linked to one that answers."""
         refs = getattr(state, self.link.name) or []
         return any((ref.state_model_name, ref.uid) in self.keys for ref in refs)
-
-
-def _value_of(state: StateModel, name: str, test: Any) -> bool:
-    return bool(test(type(state).__name__ if name == MODEL_NAME else getattr(state, name)))
 
 
 def known_model(name: str) -> type[StateModel]:

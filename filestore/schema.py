@@ -24,6 +24,7 @@ from constelite.models import (
 from pydantic.v1.fields import SHAPE_SINGLETON
 
 from filestore.classes import class_named
+from filestore.disk import layout
 from filestore.errors import UnsupportedValueError
 from filestore.forms import REFUSALS
 from filestore.series import SeriesCodec
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 _schemas: WeakKeyDictionary[type, ModelSchema] = WeakKeyDictionary()
 _ref_types: WeakKeyDictionary[type, ReferenceType[Any]] = WeakKeyDictionary()
 
-MODEL_NAME = "model_name"
+MODEL_NAME = layout.MODEL_NAME
 
 
 class Relation(NamedTuple):

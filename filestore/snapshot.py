@@ -12,13 +12,16 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
+import orjson
+
 from filestore.disk import documents, layout
 from filestore.disk.layout import Key
 from filestore.errors import CorruptFileError, FileStoreError, LockTimeoutError, ModelMismatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+    from filestore.disk.copies import Copy
     from filestore.disk.documents import Document, Links, Point
     from filestore.disk.files import Files
     from filestore.disk.index import Index, Progress
@@ -234,17 +237,28 @@ class Snapshot:
 
         Relationship files that cannot be read at the moment contribute none.
         """
+        return self.links_to([key])[key]
+
+    def links_to(self, keys: Collection[Key]) -> dict[Key, list[tuple[Key, str]]]:
+        """The links that point to each of some records, as :meth:`incoming` has them."""
         self.catch_up()
         changed = self._staging.operations
-        hits = {
-            hit
-            for hit in self.index.incoming(key)
-            if hit[0].links not in changed and self.exists(hit[0])
-        }
-        for source in self._staging.linked.get(key, ()):
-            if source.links in changed and self.exists(source):
-                hits |= {(source, name) for name, keys in self.links(source).items() if key in keys}
-        return sorted(hits)
+        indexed = self._indexed(keys)
+        sources = {source for hits in indexed.values() for source, _ in hits}
+        counting = {each for each in sources if each.links not in changed and self.exists(each)}
+        found = {}
+        for key, known in indexed.items():
+            hits = {hit for hit in known if hit[0] in counting}
+            for source in self._staging.linked.get(key, ()):
+                if source.links in changed and self.exists(source):
+                    links = self.links(source)
+                    hits |= {(source, name) for name, targets in links.items() if key in targets}
+            found[key] = sorted(hits)
+        return found
+
+    def _indexed(self, keys: Collection[Key]) -> dict[Key, list[tuple[Key, str]]]:
+        """The links that the index knows of."""
+        return self.index.incoming(keys)
 
     def catch_up(self, *, limit: int | None = None, progress: Progress | None = None) -> bool:
         """Bring the index up to date, once for this snapshot; see :meth:`Index.catch_up`.
@@ -254,6 +268,38 @@ class Snapshot:
         """
         self._caught_up = self._caught_up or self.index.catch_up(limit=limit, progress=progress)
         return self._caught_up
+
+    def copies(
+        self, model: str, uids: Iterable[str], given: Mapping[str, Copy | None]
+    ) -> dict[str, Copy | None]:
+        """What the index has of the properties of records, for :meth:`documents`.
+
+        Args:
+            model: Their model.
+            uids: Their uids.
+            given: What the index has given already, by uid.
+        """
+        found = {uid: given.get(uid) for uid in uids}
+        if self._caught_up and None in found.values():
+            missing = [uid for uid, copy in found.items() if copy is None]
+            found.update(self.index.copies(model, missing))
+        return found
+
+    def documents(self, model: str, copies: Mapping[str, Copy | None]) -> dict[str, Document]:
+        """The properties of those records, by uid, whose copies are what :meth:`read` would read.
+
+        That is so if the file is still the one that was copied, and no change to it is pending.
+        """
+        known = {copy.name: copy for copy in copies.values() if copy is not None}
+        if not known:
+            return {}
+        for path in self.pending():
+            known.pop(path.rpartition("/")[2], None)
+        return {
+            found[0].removesuffix(layout.PROPERTIES_SUFFIX): orjson.loads(content)
+            for found in self.files.fingerprints_of(model, known)
+            if (content := known[found[0]].content) is not None and known[found[0]][:5] == found
+        }
 
     def changed(self, model: str) -> set[str]:
         """Uids of the records of ``model`` about which the index does not know all yet.

@@ -17,6 +17,8 @@ from filestore.schema import MODEL_NAME, InvalidStateError, ModelSchema
 from filestore.values import construct
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic.v1 import UUID4
 
     from filestore.disk.documents import Document
@@ -72,7 +74,6 @@ class StateReader:
         document = view.document(key)
         if document is None:
             raise not_found(view, key.link)
-        check_name(view, key, document)
         linked: dict[str, Any] = {}
         if schema.relations:
             links = view.links(key)
@@ -102,6 +103,29 @@ class StateReader:
                     for source, relation in incoming
                     if relation == backlink.relation and _is_source(source, backlink.source)
                 ]
+        return self.build(view, key, schema, document, linked)
+
+    def build(
+        self,
+        view: Snapshot,
+        key: Key,
+        schema: ModelSchema,
+        document: Document,
+        linked: Mapping[str, Any],
+    ) -> StateModel:
+        """The state of a record of which all has been read.
+
+        Args:
+            view: What it was read from.
+            key: The record.
+            schema: What its class stores.
+            document: Its properties.
+            linked: As for :meth:`ModelSchema.build`.
+
+        Raises:
+            CorruptFileError: It does not fit its class, or lies in the directory of another one.
+        """
+        check_name(view, key, document)
         try:
             return schema.build(document, linked)
         except InvalidStateError as error:

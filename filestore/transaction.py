@@ -15,9 +15,10 @@ from filestore.errors import CorruptFileError
 from filestore.snapshot import Snapshot, Staging
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from filestore.disk.documents import Links, Point
+    from filestore.disk.copies import Copy
+    from filestore.disk.documents import Document, Links, Point
     from filestore.disk.files import Files
     from filestore.disk.index import Index, Progress
     from filestore.disk.layout import Key
@@ -82,18 +83,23 @@ class Transaction(Snapshot):
         known.caught_up = known.caught_up or self.index.catch_up(limit=limit, progress=progress)
         return known.caught_up
 
-    def referrers(self, key: Key) -> list[tuple[Key, str]]:
-        """Like :meth:`incoming`, for a caller that is going to change every one of them.
+    def documents(self, model: str, copies: Mapping[str, Copy | None]) -> dict[str, Document]:
+        """Nothing: a unit keeps what it has read, to find out in the end whether it is still so."""
+        return {}
+
+    def referrers(self, keys: Collection[Key]) -> list[Key]:
+        """The records that link to any of some, for a caller that is going to change them.
 
         Raises:
-            CorruptFileError: A relationship index that cannot be read names ``key``.
+            CorruptFileError: A relationship index that cannot be read names one of them.
         """
-        hits = self.incoming(key)
+        found = {source: None for hits in self.links_to(keys).values() for source, _ in hits}
+        named = [f'"{key.link}"'.encode() for key in keys]
         for source in self.index.unreadable():
-            data = self.read(source.links)
-            if data is not None and f'"{key.link}"'.encode() in data:
+            data = self.read(source.links) or b""
+            if any(name in data for name in named):
                 documents.decode_links(data, self.files.at(source.links))
-        return hits
+        return list(found)
 
     # -- staging -----------------------------------------------------------------------------------
 
@@ -181,11 +187,16 @@ class Transaction(Snapshot):
                 self._staging.note_links(key, documents.decode_links(data, self.files.path(name)))
         self._set(Operation(name, None, data))
 
-    def delete(self, key: Key) -> None:
-        """Stage the removal of record ``key`` with all its files; links to it are the caller's."""
-        names = {key.properties, key.links, *self._known.series.get(key, ())}
-        names |= {key.series(name) for name in self._series_on_disk(key)}
-        self._touch(key)
+    def delete(self, keys: Collection[Key]) -> None:
+        """Stage the removal of records with all their files; links to them are the caller's."""
+        self.catch_up()
+        names = dict.fromkeys(self.index.files_of(keys))
+        for key in keys:
+            self._touch(key)
+            names[key.properties] = None
+            if key.links in self._staging.operations:
+                names[key.links] = None
+            names.update(self._known.series.get(key, {}))
         for name in sorted(names):
             self.latest.pop(name, None)
             self._stage(name, None, False, self._canonical_document)
@@ -233,6 +244,11 @@ class Transaction(Snapshot):
 
     def _renew(self) -> None:
         """Nothing is pending under the lock."""
+
+    def _indexed(self, keys: Collection[Key]) -> dict[Key, list[tuple[Key, str]]]:
+        known = self._known.incoming
+        known.update(self.index.incoming([key for key in keys if key not in known]))
+        return {key: known[key] for key in keys}
 
     def _base(self, name: str) -> bytes | None:
         """What the disk holds, as first seen by this unit."""
@@ -297,12 +313,6 @@ class Transaction(Snapshot):
     def _canonical_points(self, name: str, data: bytes) -> bytes:
         return documents.encode_points(documents.decode_points(data, self.files.at(name)))
 
-    def _series_on_disk(self, key: Key) -> Iterable[str]:
-        listing = self._known.listings.get(key.model)
-        if listing is None:
-            listing = self._known.listings[key.model] = self.files.series(key.model)
-        return listing.get(key.uid, ())
-
 
 def _time(point: Point) -> float:
     """A point's timestamp; one that cannot be compared counts as later than all others."""
@@ -325,5 +335,5 @@ class _Known:
     def __init__(self) -> None:
         self.base: dict[str, bytes | None] = {}  # what a file held when first looked at
         self.series: dict[Key, dict[str, None]] = {}  # series files staged, by record
-        self.listings: dict[str, dict[str, list[str]]] = {}  # series on disk, by model and uid
+        self.incoming: dict[Key, list[tuple[Key, str]]] = {}  # as the files say, by target
         self.caught_up = False

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from constelite.models import Ref, ref
 
 from filestore import CorruptFileError, FileStore, ModelMismatchError, RecordNotFoundError
+from filestore.disk import changes
+from filestore.disk.files import Files
+from filestore.disk.index import Index
 from filestore.transaction import Transaction
 from tests.models import Book, Cat, Den, Food, Human, Kitten, Page
 from tests.stock import everything, on_disk, over, state_of, uids, weights
@@ -210,6 +214,88 @@ async def test_every_source_is_written_once_however_many_of_its_links_go(
     await store.delete(den)
     assert written == [hub.uid]
     assert (await state_of(store, hub)).visitors == []
+
+
+# -- the files of what goes ------------------------------------------------------------------------
+
+
+async def test_a_deletion_lists_no_directory_of_records(
+    store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "_SMALL", 0)
+    tom, tim = [await store.create(Cat(weight=weights((0, 4))), uid) for uid in ("tom", "tim")]
+    book = await store.put(ref(Book(title="Emma", pages=[ref(Page(number=1))])))
+    await store.delete(tim)  # the first one in a process compares all directories
+    listed = []
+    for name in ("listdir", "scandir"):
+        original = getattr(os, name)
+        monkeypatch.setattr(
+            os, name, lambda path, do=original: (listed.append(os.path.basename(path)), do(path))[1]
+        )
+    await store.delete(tom)
+    await store.delete(book)
+    assert set(listed) <= {store.root.name}
+    assert on_disk(store.root) == {}
+
+
+async def test_what_the_index_is_asked_does_not_grow_with_what_goes(
+    store: FileStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "_SMALL", 0)
+    await store.delete(await store.put(ref(Book(title="Emma"))))
+    asked: list[str] = []
+    select, fingerprint = Index._select, Files.fingerprint
+
+    def counted(self: Index, query: str, *values: Any) -> Any:
+        asked.append("the index")
+        return select(self, query, *values)
+
+    monkeypatch.setattr(Index, "_select", counted)
+    monkeypatch.setattr(
+        Files, "fingerprint", lambda self, name: asked.append("a source") or fingerprint(self, name)
+    )
+    counts = []
+    for number in (1, 3, 30):
+        pages = [ref(Page(number=n)) for n in range(number)]
+        book = await store.put(ref(Book(title="Emma", pages=pages)))
+        asked.clear()
+        await store.delete(book)
+        counts.append((asked.count("a source"), asked.count("the index")))
+    assert counts == [(1, 5)] * 3
+    assert on_disk(store.root) == {}
+
+
+async def test_links_staged_in_the_same_unit_go_with_their_record(store: FileStore) -> None:
+    tom = await store.create(Cat(weight=weights((0, 4))), "tom")
+    async with store.transaction():
+        await store.patch(over(store, tom, Cat(likes=[ref(Food())])))
+        new = await store.put(ref(Cat(weight=weights((0, 4)), likes=[])))
+        await store.delete(tom)
+        await store.delete(new)
+    assert not any(name.startswith("Cat/") for name in on_disk(store.root))
+
+
+@pytest.mark.parametrize("where", ["disk", "unit"])
+async def test_series_that_the_class_does_not_declare_go_with_their_record(
+    store: FileStore, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setattr(changes, "_SMALL", 0)
+    tom = await store.create(Cat(weight=weights((0, 4))), "tom")
+    await store.create(Cat(weight=weights((0, 4))), "tom-2")
+    await store.delete(await store.put(ref(Cat())))
+    left = {name for name in on_disk(store.root) if name.startswith("Cat/tom-2.")}
+    for name in ("tom.a%20b.jsonl", "tom.%zz.jsonl", "tom.note.json"):
+        (store.root / "Cat" / name).write_text("\n")
+    if where == "disk":
+        await store.delete(tom)
+    else:
+        async with store.transaction():
+            series = {"weight": weights((0, 5))}
+            await store.extend_dynamic_props("tom", Cat, series)
+            await store.delete(tom)
+    # What is no file of a record stays.
+    assert on_disk(store.root).keys() == {*left, "Cat/tom.%zz.jsonl", "Cat/tom.note.json"}
+    assert {problem.code for problem in await store.check()} == {"FS303"}
 
 
 # -- units of work ---------------------------------------------------------------------------------

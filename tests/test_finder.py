@@ -348,7 +348,7 @@ async def test_catching_up_can_be_cancelled_and_goes_on(
     learn = index.learn
 
     def slowly(*args: Any) -> None:
-        learned.append(args[-1])
+        learned.extend(args[-1])
         learning.set()
         going.wait(10)
         learn(*args)

@@ -63,7 +63,9 @@ class Watch:
 
     def _noted(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def note(path: Any, *args: Any, **options: Any) -> Any:
-            self.note(path)
+            # A plain name lies in the directory that is given, noted when that was opened.
+            if options.get("dir_fd") is None or os.path.basename(path) != path or path == "..":
+                self.note(path)
             return function(path, *args, **options)
 
         return note

@@ -20,9 +20,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from filestore.disk import changes, documents, index, indexfile
+from filestore.disk import changes, documents, files, index, indexfile
 from filestore.disk.files import Files, Fingerprint
 from filestore.disk.index import Index
+from filestore.disk.kinds import Kind
 from filestore.disk.layout import Key, links_uid_of, model_of
 from filestore.disk.log import Log
 from filestore.errors import CorruptFileError
@@ -67,7 +68,7 @@ def agrees(found: Index, root: Path, *targets: Key) -> None:
     """The index says what brute force says, about all targets there are and the ones given."""
     incoming, unreadable = brute_force(root)
     for target in {*incoming, *targets, LISA, BART, *CATS}:
-        assert found.incoming(target) == incoming.get(target, []), target
+        assert found.incoming([target])[target] == incoming.get(target, []), target
     assert found.unreadable() == unreadable
 
 
@@ -188,10 +189,39 @@ def test_many_files_are_learned_in_batches(root, monkeypatch):
     for number in range(11):
         write(root, Key("Cat", f"{number}"), {"carer": [LISA]})
     found = caught_up(root)
-    assert len(found.incoming(LISA)) == 13
+    assert len(found.incoming([LISA])[LISA]) == 13
     shutil.rmtree(root / "Cat")
     found.catch_up()
-    assert found.incoming(LISA) == []
+    assert found.incoming([LISA])[LISA] == []
+
+
+def test_it_knows_all_files_of_a_record(root, monkeypatch):
+    monkeypatch.setattr(changes, "_SMALL", 0)
+    found = caught_up(root)
+    assert found.files_of(CATS) == [CATS[0].links, CATS[1].links]
+    names = ["aa.json", "aa.weight.jsonl", "aa.a%20b.jsonl"]
+    for name in (*names, "aa-b.json", "a.json", "aaa.weight.jsonl", "aa.%zz.jsonl", "aa.x.json"):
+        (root / "Cat" / name).write_text("{}\n")
+    found.catch_up()
+    assert {*found.files_of([CATS[0]])} == {CATS[0].links, *(f"Cat/{name}" for name in names)}
+    assert found.files_of([LISA, CATS[1]]) == ["Human/lisa.json", CATS[1].links]
+    (root / "Cat/aa.weight.jsonl").unlink()
+    found.catch_up()
+    assert "Cat/aa.weight.jsonl" not in found.files_of([CATS[0]])
+    assert found.rebuild() == (6, 5)  # the series that are left are not among those it has read
+
+
+def test_its_journal_stays_and_stays_small(root):
+    for number in range(2000):
+        write(root, Key("Cat", f"{number}"), {"carer": [LISA]})
+    found = caught_up(root)
+    for number in range(2000):
+        write(root, Key("Cat", f"{number}"), {"carer": [BART]})
+    found.catch_up()
+    agrees(found, root)
+    assert 0 < (root / f"{DATABASE}-journal").stat().st_size <= 1 << 16
+    found.rebuild()
+    agrees(found, root)
 
 
 def test_an_index_in_memory_writes_nothing(root):
@@ -203,7 +233,7 @@ def test_an_index_in_memory_writes_nothing(root):
 
 
 def test_it_may_be_asked_before_it_was_told_to_catch_up(root):
-    assert open_index(root).incoming(BART) == [(CATS[1], "carer")]
+    assert open_index(root).incoming([BART])[BART] == [(CATS[1], "carer")]
     assert open_index(root).unreadable() == []
 
 
@@ -213,7 +243,7 @@ def test_a_symlinked_model_directory_contributes_nothing(root, tmp_path):
     (root / "Cat").rename(outside)
     (root / "Cat").symlink_to(outside)
     found.catch_up()
-    assert found.incoming(LISA) == []
+    assert found.incoming([LISA])[LISA] == []
     agrees(found, root)
     agrees(caught_up(root), root)
 
@@ -230,6 +260,9 @@ class Clock:
         monkeypatch.setattr(time, "time_ns", self.now)
         monkeypatch.setattr(Files, "has_fine_times", lambda _: False)
         monkeypatch.setattr(Files, "fingerprint", lambda *_: self.fingerprint())
+        monkeypatch.setattr(
+            Files, "fingerprints_of", lambda _, model, __: self.fingerprints(model, None)
+        )
         monkeypatch.setattr(Files, "fingerprints", self.fingerprints)
 
     def now(self) -> int:
@@ -252,12 +285,12 @@ def test_an_edit_in_the_same_clock_tick_is_seen(root, clock):
     found = open_index(root)
     clock.readings = [clock.changed + 5_000_000]
     found.catch_up()
-    assert found.incoming(BART) == []
+    assert found.incoming([BART])[BART] == []
     write(root, CATS[0], {"carer": [BART]}, in_place=True)
     clock.readings = [clock.changed + 9_000_000]
     found.catch_up()
-    assert found.incoming(BART) == [(CATS[0], "carer")]
-    assert found.incoming(LISA) == []
+    assert found.incoming([BART])[BART] == [(CATS[0], "carer")]
+    assert found.incoming([LISA])[LISA] == []
 
 
 def test_a_slow_read_does_not_make_a_young_file_old(root, clock):
@@ -266,7 +299,7 @@ def test_a_slow_read_does_not_make_a_young_file_old(root, clock):
     found.catch_up()
     write(root, CATS[0], {"carer": [BART]}, in_place=True)
     found.catch_up()
-    assert found.incoming(BART) == [(CATS[0], "carer")]
+    assert found.incoming([BART])[BART] == [(CATS[0], "carer")]
 
 
 def test_an_old_file_is_taken_by_its_fingerprint(root, clock):
@@ -275,7 +308,9 @@ def test_an_old_file_is_taken_by_its_fingerprint(root, clock):
     found.catch_up()
     write(root, CATS[0], {"carer": [BART]}, in_place=True)
     found.catch_up()
-    assert found.incoming(BART) == []  # nothing told that it changed, so it was not read again
+    assert (
+        found.incoming([BART])[BART] == []
+    )  # nothing told that it changed, so it was not read again
 
 
 def test_edits_of_equal_size_in_quick_succession_are_seen(root):
@@ -284,7 +319,7 @@ def test_edits_of_equal_size_in_quick_succession_are_seen(root):
         target = (LISA, BART)[number % 2]
         write(root, CATS[0], {"carer": [target]}, in_place=True)
         found.catch_up()
-        assert (CATS[0], "carer") in found.incoming(target)
+        assert (CATS[0], "carer") in found.incoming([target])[target]
 
 
 # -- files that cannot be read ---------------------------------------------------------------------
@@ -305,15 +340,15 @@ def test_an_unreadable_file_contributes_nothing_and_is_reported(root, content):
     write(root, CATS[0], content)
     found = caught_up(root)
     assert found.unreadable() == [CATS[0]]
-    assert found.incoming(LISA) == [(CATS[1], "carer")]
+    assert found.incoming([LISA])[LISA] == [(CATS[1], "carer")]
     write(root, CATS[1], content, in_place=True)
     found.catch_up()
     assert found.unreadable() == [CATS[0], CATS[1]]
-    assert found.incoming(LISA) == []
+    assert found.incoming([LISA])[LISA] == []
     write(root, CATS[0], {"carer": [LISA]})
     found.catch_up()
     assert found.unreadable() == [CATS[1]]
-    assert found.incoming(LISA) == [(CATS[0], "carer")]
+    assert found.incoming([LISA])[LISA] == [(CATS[0], "carer")]
 
 
 def test_what_is_no_file_contributes_nothing_and_is_reported(root, tmp_path):
@@ -328,7 +363,7 @@ def test_what_is_no_file_contributes_nothing_and_is_reported(root, tmp_path):
         make(root / Key("Cat", uid).links)
     found = caught_up(root)
     assert [key.uid for key in found.unreadable()] == ["dangling", "directory", "fifo", "link"]
-    assert found.incoming(LISA) == [(CATS[0], "carer"), (CATS[1], "carer")]
+    assert found.incoming([LISA])[LISA] == [(CATS[0], "carer"), (CATS[1], "carer")]
 
 
 @pytest.mark.usefixtures("no_longer_racy")
@@ -345,10 +380,10 @@ def test_a_file_that_could_not_be_read_is_tried_again_without_a_change(root, mon
         patched.setattr(Files, "read", read)
         found = caught_up(root)
         assert found.unreadable() == [CATS[0]]
-        assert found.incoming(LISA) == [(CATS[1], "carer")]
+        assert found.incoming([LISA])[LISA] == [(CATS[1], "carer")]
     found.catch_up()
     assert found.unreadable() == []
-    assert (CATS[0], "carer") in found.incoming(LISA)
+    assert (CATS[0], "carer") in found.incoming([LISA])[LISA]
 
 
 def test_too_few_descriptors_are_not_taken_for_a_bad_file(root, monkeypatch):
@@ -362,6 +397,61 @@ def test_too_few_descriptors_are_not_taken_for_a_bad_file(root, monkeypatch):
             found.catch_up()
     found.catch_up()
     agrees(found, root)
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.EIO], ids=errno.errorcode.get)
+def test_a_directory_that_cannot_be_opened_is_not_taken_for_a_missing_one(root, monkeypatch, code):
+    found = caught_up(root)
+    opened = files.Descriptor.__init__
+
+    def refuse(self, path, flags):
+        if flags & os.O_DIRECTORY:
+            raise OSError(code, os.strerror(code))
+        opened(self, path, flags)
+
+    write(root, CATS[2], {"carer": [BART]})
+    with monkeypatch.context() as patched:
+        patched.setattr(files.Descriptor, "__init__", refuse)
+        with pytest.raises(OSError, match=os.strerror(code)):
+            found.catch_up()
+    found.catch_up()
+    agrees(found, root)
+
+
+def test_a_file_that_goes_while_it_is_learned_is_gone(root, monkeypatch):
+    original = Files.read
+
+    def read(self, name):
+        (root / name).unlink()
+        return original(self, name)
+
+    found = open_index(root)
+    with monkeypatch.context() as patched:
+        patched.setattr(Files, "read", read)
+        found.catch_up()
+    assert found.files_of([*CATS, LISA]) == []
+    found.catch_up()
+    agrees(found, root)
+
+
+@pytest.mark.parametrize("content", [BROKEN["truncated"], b"{}", None], ids=ascii)
+def test_a_link_that_a_file_has_no_longer_is_not_returned(root, content):
+    found = caught_up(root)
+    if content is None:
+        (root / CATS[0].links).unlink()
+    else:
+        write(root, CATS[0], content, in_place=True)
+    assert found.incoming([LISA, BART]) == {
+        LISA: [(CATS[1], "carer")],
+        BART: [(CATS[1], "carer")],
+    }
+
+
+def test_the_name_of_the_model_is_not_kept_with_each_record(root):
+    (root / "Cat/aa.json").write_text('{"model_name": "Cat", "name": "Tom"}')
+    found = caught_up(root)
+    assert found.values("Cat", "name") == [(Kind.TEXT, "Tom")]
+    assert found.values("Cat", "model_name") == []
 
 
 # -- a database that is gone, damaged, foreign or locked -------------------------------------------
@@ -460,7 +550,7 @@ def test_a_database_that_another_process_made_anew_is_joined(root):
     write(root, CATS[2], {"carer": [BART]})
     found.catch_up()
     agrees(found, root)
-    assert other.incoming(BART) == [(CATS[1], "carer"), (CATS[2], "carer")]  # one database
+    assert other.incoming([BART])[BART] == [(CATS[1], "carer"), (CATS[2], "carer")]  # one database
 
 
 @pytest.mark.parametrize(
@@ -625,7 +715,7 @@ def test_it_is_shared_by_threads(root):
         try:
             for _ in range(20):
                 found.catch_up()
-                assert (CATS[1], "carer") in found.incoming(BART)
+                assert (CATS[1], "carer") in found.incoming([BART])[BART]
         except BaseException as error:
             failures.append(error)
             raise
@@ -719,7 +809,7 @@ while time.monotonic() < deadline:
             write(root, own, links, in_place=True)
         found.catch_up()
         expected = bool(links and links["carer"])
-        assert ((own, "carer") in found.incoming(BART)) is expected, links
+        assert ((own, "carer") in found.incoming([BART])[BART]) is expected, links
 print("done")
 """
 
@@ -769,7 +859,7 @@ def test_a_forked_child_has_an_index_of_its_own(root):
     assert in_child(work) == 0
     found.catch_up()
     agrees(found, root)
-    assert (CATS[2], "carer") in found.incoming(BART)
+    assert (CATS[2], "carer") in found.incoming([BART])[BART]
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")

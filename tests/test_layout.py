@@ -266,12 +266,18 @@ def test_property_names_that_no_file_can_have(name):
     assert (caught.value.model, caught.value.uid, caught.value.field) == ("Cat", "a", name)
 
 
-NAMES = ["a.json", "a.rels.json", "a.w.jsonl", "a.b.json", ".json", "a.json\n", "ä.json", "a"]
+NAMES = ["a.json", "a.rels.json", "a.b.json", ".json", "a.json\n", "ä.json", "a"]
+SERIES = ["a.w.jsonl", "a.rels.jsonl", "a.%20.jsonl", "a.%zz.jsonl", "a.%41.jsonl"]
+NO_SERIES = ["a..jsonl", "a.b.c.jsonl", "a.jsonl", "a.w.jsonl\n", "a.ä.jsonl"]
 
 
 @pytest.mark.parametrize(
-    "name", [*NAMES, "x" * 129 + ".json", "x" * 128 + ".json", "a.rels.rels.json"]
+    "name",
+    [
+        *(*NAMES, "x" * 129 + ".json", "x" * 128 + ".json", "a.rels.rels.json"),
+        *(*SERIES, *NO_SERIES, f"a.{'p' * 120}.jsonl", f"a.{'p' * 121}.jsonl"),
+    ],
 )
-def test_a_document_is_what_one_of_the_two_kinds_is(name: str) -> None:
-    either = layout.uid_of(name) is not None or layout.links_uid_of(name) is not None
-    assert layout.is_document(name) is either
+def test_a_file_of_a_record_is_what_one_of_the_three_kinds_is(name: str) -> None:
+    kinds = (layout.uid_of, layout.links_uid_of, layout.series_of)
+    assert layout.is_of_record(name) is any(kind(name) is not None for kind in kinds)

@@ -94,7 +94,7 @@ LAYERS = """
     disk.index  disk.inspection
     disk.learning
     disk.manifest  disk.changes  disk.lock  disk.tails
-    disk.log  disk.indexfile  disk.kinds
+    disk.log  disk.indexfile  disk.kinds  disk.copies
     disk.files  disk.documents  disk.exact  disk.git
     disk.layout  disk.descriptor
     errors

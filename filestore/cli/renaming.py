@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from filestore.transaction import Transaction
 
-_MODEL_NAME = "model_name"
+_MODEL_NAME = layout.MODEL_NAME
 
 
 @click.command()
@@ -71,7 +71,7 @@ def _move(transaction: Transaction, key: Key, to: Key, series: Sequence[str]) ->
         data = transaction.read(key.series(name)) or b""
         documents.decode_points(data, transaction.files.path(key.series(name)))
         transaction.put_file(to, to.series(name), data)
-    transaction.delete(key)
+    transaction.delete([key])
 
 
 def _redirect(transaction: Transaction, before: str, after: str) -> int:

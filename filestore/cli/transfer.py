@@ -157,7 +157,7 @@ def _import(
                 uid=key.uid,
             )
         if exists:
-            transaction.delete(key)
+            transaction.delete([key])
         transaction.put_document(key, record["properties"])
         if links is not None:
             transaction.put_file(key, key.links, documents.encode_links(links))

@@ -118,12 +118,7 @@ def rm(directory: str, uids: Sequence[str], may_unlink: bool, names: Sequence[st
         with Progress("Reading links"):
             transaction.catch_up()
         doomed = _doomed(transaction, roots, names)
-        sources = {
-            source: None
-            for key in doomed
-            for source, _ in transaction.referrers(key)
-            if source not in doomed
-        }
+        sources = [source for source in transaction.referrers(doomed) if source not in doomed]
         if sources and not may_unlink:
             raise Failure(
                 f"links of {_listed(sources)} lead to what would be removed: "
@@ -135,8 +130,7 @@ def rm(directory: str, uids: Sequence[str], may_unlink: bool, names: Sequence[st
             left = {name: [to for to in links[name] if to not in doomed] for name in links}
             removed += sum(len(links[name]) - len(left[name]) for name in links)
             transaction.put_links(source, left)
-        for key in doomed:
-            transaction.delete(key)
+        transaction.delete(doomed)
         return list(doomed), removed
 
     gone, unlinked = write(directory, work)

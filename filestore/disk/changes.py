@@ -96,8 +96,7 @@ def look(files: Files, log: Log, known: Known, *, compare: bool) -> Changes:
             expected[model] = (entry.after[directory] if follows else 0) or _CHANGED
         for operation in entry.operations:
             directory, _, name = operation.path.partition("/")
-            if layout.is_document(name):
-                named[layout.model_of(directory) or directory, name] = None
+            named[layout.model_of(directory) or directory, name] = None
     pending = log.pending(marks) if marks.pending else None
     for directory, before in pending.before.items() if pending is not None else ():
         mtimes[layout.model_of(directory) or directory] = before  # its files are named later
@@ -165,13 +164,13 @@ def stamp(name: str, inode: int, size: int, mtime: int, ctime: int) -> int:
 
 def count(files: Files, models: Iterable[str]) -> int:
     """How many files of some models there are for an index to read."""
-    return sum(layout.is_document(name) for model in models for name in files.names(model))
+    return sum(layout.is_of_record(name) for model in models for name in files.names(model))
 
 
 def fingerprints(files: Files, model: str) -> Iterator[tuple[str, int, int, int, int]]:
-    """The names and fingerprints of the files of a model that an index reads."""
+    """The names and fingerprints of the files of a model that belong to records."""
     try:
-        yield from files.fingerprints(model, layout.is_document)
+        yield from files.fingerprints(model, layout.is_of_record)
     except (CorruptFileError, FileNotFoundError, NotADirectoryError):
         return
 

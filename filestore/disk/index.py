@@ -3,7 +3,8 @@
 Committed files hold outgoing links only, so that two branches that each link to the same record
 merge without a conflict. This index turns them round, and finds properties by their value. It is
 derived from the files and disposable, and no answer of a store rests on it alone: whoever asks
-confirms each hit against its file.
+confirms each hit against its file. It keeps copies of small property files, which are as good as
+the files while their fingerprints are those of the files; of series it knows that they are there.
 
 Writers never touch it. It catches up when it is asked (see :meth:`Index.catch_up`):
 
@@ -32,6 +33,7 @@ import orjson
 
 from filestore.disk import changes, documents, layout
 from filestore.disk.changes import Known
+from filestore.disk.copies import Copy
 from filestore.disk.indexfile import IndexFile, is_damaged
 from filestore.disk.kinds import Kind, Value
 from filestore.disk.layout import Key
@@ -40,7 +42,7 @@ from filestore.disk.log import Marks
 from filestore.errors import CorruptFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from filestore.disk.files import Files
     from filestore.disk.log import Log
@@ -49,6 +51,15 @@ if TYPE_CHECKING:
 
 # A file this young may change again without its times telling, where times are that coarse.
 _RACY_NS = 20_000_000
+# Up to this many records are found together with their copies, which take up to some megabytes.
+_FEW = 500
+# How many parts a statement has at most; SQLite would take 500.
+_PARTS = 100
+_COPY = "name, inode, size, mtime, ctime, content"
+# Left to itself, SQLite walks over all files for the sake of an order.
+_UNREADABLE = "SELECT id FROM file INDEXED BY file_unreadable WHERE model = ? AND NOT readable"
+
+Range = tuple[Kind, Any, Any]
 
 
 class Index:
@@ -104,8 +115,9 @@ class Index:
         with self._file.mutex:
             self._file.discard()
             self.catch_up(progress=progress)
-            counts = "SELECT (SELECT count(*) FROM file), (SELECT count(*) FROM link)"
-            ((files, links),) = self._select(counts)
+            series = f"%{layout.SERIES_SUFFIX}"
+            ((files,),) = self._select("SELECT count(*) FROM file WHERE name NOT LIKE ?", series)
+            ((links,),) = self._select("SELECT count(*) FROM link")
             return files, links
 
     def close(self) -> None:
@@ -115,24 +127,46 @@ class Index:
 
     # -- questions -------------------------------------------------------------------------------
 
-    def incoming(self, key: Key) -> list[tuple[Key, str]]:
-        """The links to ``key``: (source, relationship), by source, each as its file says now."""
-        rows = self._select(
-            """SELECT file.model, file.name, link.field, inode, size, mtime, ctime
-            FROM link JOIN file ON file.id = link.file WHERE link.uid = ? AND link.model = ?""",
-            key.uid,
-            key.model,
-        )
+    def incoming(self, keys: Iterable[Key]) -> dict[Key, list[tuple[Key, str]]]:
+        """The links to each of some records: (source, relationship), by source.
+
+        Each is as its file says now.
+        """
+        found: dict[Key, list[tuple[Key, str]]] = {key: [] for key in keys}
+        same: dict[Key, bool] = {}  # whether a source's file is still the one that was read
+        for model, uids in _by_model(found).items():
+            rows = self._select(
+                """SELECT link.uid, link.field, file.model, name, inode, size, mtime, ctime
+                FROM json_each(?) AS asked CROSS JOIN link ON link.uid = asked.value
+                JOIN file ON file.id = link.file WHERE link.model = ?""",
+                _json(uids),
+                model,
+            )
+            for uid, field, source_model, name, *fingerprint in rows:
+                key = Key(model, uid)
+                source = Key(source_model, name.removesuffix(layout.LINKS_SUFFIX))
+                if source not in same:
+                    same[source] = self._files.fingerprint(source.links) == tuple(fingerprint)
+                if same[source] or self._links(source, field, key):
+                    found[key].append((source, field))
+        return {key: sorted(hits) for key, hits in found.items()}
+
+    def files_of(self, keys: Iterable[Key]) -> list[str]:
+        """The paths of all files of some records: properties, relationships and series."""
         found = []
-        for model, name, field, *fingerprint in rows:
-            source = Key(model, name.removesuffix(layout.LINKS_SUFFIX))
-            if self._links(source, field, key, tuple(fingerprint)):
-                found.append((source, field))
-        return sorted(found)
+        for model, uids in _by_model(keys).items():
+            # "/" follows "." in ASCII, so this is every name that goes on with a dot.
+            rows = self._select(
+                """SELECT name FROM json_each(?) AS uid CROSS JOIN file
+                WHERE model = ? AND name > uid.value || '.' AND name < uid.value || '/'""",
+                _json(uids),
+                model,
+            )
+            found += [f"{layout.directory_of(model)}/{name}" for (name,) in rows]
+        return found
 
     def unreadable(self) -> list[Key]:
         """The records whose relationship file could not be read at the last catch-up."""
-        # Left to itself, SQLite walks over all files for the sake of an order.
         rows = self._select(
             "SELECT model, name FROM file INDEXED BY file_unreadable WHERE NOT readable"
         )
@@ -182,52 +216,56 @@ class Index:
         return [(Kind(kind), value) for kind, value in rows]
 
     def having(
-        self, model: str, name: str, kind: Kind, low: Any = None, high: Any = None
-    ) -> set[str]:
-        """Uids of the records whose property has a value of one kind, between two, if given."""
-        bounds = [("value >= ?", low), ("value <= ?", high)]
-        given = [(text, value) for text, value in bounds if value is not None]
-        rows = self._select(
-            " AND ".join(
-                [
-                    """SELECT file.name FROM property JOIN file ON file.id = property.file
-                    WHERE field = (SELECT id FROM field WHERE model = ? AND name = ?)
-                    AND kind = ?""",
-                    *(text for text, _ in given),
-                ]
-            ),
-            model,
-            name,
-            kind,
-            *(value for _, value in given),
-        )
-        return _uids(rows)
+        self, model: str, name: str, spans: Sequence[Range], *, lacking: bool = False
+    ) -> dict[str, Copy | None]:
+        """Uids of the records whose property has a value in one of some ranges.
 
-    def lacking(self, model: str, name: str) -> set[str]:
-        """Uids of the records that have no such property, the ones that cannot be read included."""
-        rows = self._select(
-            """SELECT name FROM file WHERE model = ? AND id NOT IN (
-                SELECT file FROM property
-                WHERE field = (SELECT id FROM field WHERE model = ? AND name = ?))""",
-            model,
-            model,
-            name,
-        )
-        return _uids(rows)
+        Those that could not be read are among them.
 
-    def unread(self, model: str) -> set[str]:
-        """Uids of the records of ``model`` whose properties could not be read."""
-        return _uids(
-            self._select(
-                "SELECT name FROM file INDEXED BY file_unreadable WHERE model = ? AND NOT readable",
-                model,
+        Args:
+            model: The model.
+            name: The property.
+            spans: The ranges.
+            lacking: Add the records that have no such property.
+
+        Returns:
+            The uids. If there are few, each has what :meth:`copies` has.
+        """
+        field = "(SELECT id FROM field WHERE model = ? AND name = ?)"
+        found: dict[str, Copy | None] = {}
+        asked = [(_UNREADABLE, [model])]
+        if lacking:
+            without = f"id NOT IN (SELECT file FROM property WHERE field = {field})"
+            asked.append(
+                (f"SELECT id FROM file WHERE model = ? AND {without}", [model, model, name])
             )
-        )
+        for kind, low, high in spans:
+            bounds = [("value >= ?", low), ("value <= ?", high)]
+            given = [(text, value) for text, value in bounds if value is not None]
+            tests = " AND ".join([f"field = {field}", "kind = ?", *(text for text, _ in given)])
+            values = [model, name, kind, *(value for _, value in given)]
+            asked.append((f"SELECT file FROM property WHERE {tests}", values))
+        for part in changes.batches(asked, _PARTS):
+            where = f"id IN ({' UNION ALL '.join(text for text, _ in part)})"
+            values = [value for _, values in part for value in values]
+            rows = self._select(f"SELECT {_COPY} FROM file WHERE {where} LIMIT {_FEW + 1}", *values)
+            if len(rows) > _FEW:
+                rows = self._select(f"SELECT name FROM file WHERE {where}", *values)
+            found.update(_copies(rows))
+        return found
 
-    def _links(self, source: Key, field: str, target: Key, known: tuple[int, ...]) -> bool:
+    def copies(self, model: str, uids: Iterable[str]) -> dict[str, Copy | None]:
+        """Copies of property files, by uid, as far as the index has them."""
+        rows = self._select(
+            f"""SELECT {_COPY} FROM file
+            WHERE model = ? AND name IN (SELECT value FROM json_each(?))""",
+            model,
+            _json(f"{uid}{layout.PROPERTIES_SUFFIX}" for uid in uids),
+        )
+        return dict(_copies(rows))
+
+    def _links(self, source: Key, field: str, target: Key) -> bool:
         """Tell whether a file says what the index says of it."""
-        if self._files.fingerprint(source.links) == known:
-            return True
         try:
             data = self._files.read(source.links)
             links = (
@@ -283,8 +321,7 @@ class Index:
                 total += changes.count(self._files, found.models)
             done += len(batch)
             with _transaction(connection):
-                for file in batch:
-                    learn(self._files, connection, known, file)
+                learn(self._files, connection, known, batch)
                 if done == len(found.named):
                     _settle(connection, found.marks)
             if progress is not None:
@@ -311,8 +348,20 @@ class Index:
         return self._knows[1]
 
 
-def _uids(rows: Iterable[tuple[str]]) -> set[str]:
-    return {uid for uid in (layout.uid_of(name) for (name,) in rows) if uid is not None}
+def _copies(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[str, Copy | None]]:
+    """The uids of property files, with the copies that are in the rows; other files left out."""
+    for row in rows:
+        uid = row[0].removesuffix(layout.PROPERTIES_SUFFIX)
+        if "." not in uid:  # or else it is of another kind
+            yield uid, Copy._make(row) if len(row) > 1 else None
+
+
+def _by_model(keys: Iterable[Key]) -> dict[str, list[str]]:
+    """The uids of some records, by model."""
+    uids: dict[str, list[str]] = {}
+    for key in keys:
+        uids.setdefault(key.model, []).append(key.uid)
+    return uids
 
 
 def _json(texts: Iterable[str]) -> str:

@@ -28,12 +28,13 @@ if TYPE_CHECKING:
 _SCHEMA = [
     # A property of a model.
     "CREATE TABLE field (id INTEGER PRIMARY KEY, model TEXT, name TEXT, UNIQUE (model, name))",
-    # A file that was read: properties or relationships. Its stamp stands for its name and times; a
-    # stamp made in another way needs another name, or indexes that are there would not know a file.
+    # A file that was read: properties, with a copy, or relationships. Series are only listed.
+    # A stamp stands for a name and its fingerprint; one that is made in another way needs another
+    # name here, or indexes that are there would not know a file.
     """CREATE TABLE file (
         id INTEGER PRIMARY KEY, model TEXT, name TEXT,
         inode INTEGER, size INTEGER, mtime INTEGER, ctime INTEGER, stamp INTEGER, readable INTEGER,
-        UNIQUE (model, name)
+        content BLOB, UNIQUE (model, name)
     )""",
     # By id, so that what is new goes to its end.
     "CREATE INDEX file_stamp ON file (model, id, stamp)",
@@ -51,6 +52,7 @@ _SCHEMA = [
 ]
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _BUSY_SECONDS = 1.0
+_JOURNAL = 1 << 16  # what it may keep on the disk, in bytes
 _DAMAGED = (
     sqlite3.SQLITE_ERROR,
     sqlite3.SQLITE_CORRUPT,
@@ -204,6 +206,10 @@ def _connect(path: str) -> sqlite3.Connection:
         connection.execute(f"PRAGMA synchronous = {'OFF' if boot else 'NORMAL'}")
         # Nothing is written elsewhere, and readers wait for a batch only while it is committed.
         connection.execute("PRAGMA temp_store = MEMORY")
+        # The journal stays, empty, between two catch-ups: to make and remove it takes longer than
+        # all that is written to it.
+        connection.execute("PRAGMA journal_mode = PERSIST")
+        connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL}")
         connection.execute("PRAGMA cache_spill = OFF")
         if _schema_of(connection) != _SCHEMA:
             with connection:

@@ -46,16 +46,21 @@ CONFLICTS = f"{RUNTIME}/conflicts"
 REMOVED = f"{RUNTIME}/removed"
 TEMPORARY = f"{RUNTIME}/tmp"
 
+# The property that says again in which directory a record lies, so nobody looks for its value.
+MODEL_NAME = "model_name"
+
 PROPERTIES_SUFFIX = ".json"
 LINKS_SUFFIX = ".rels.json"
 SERIES_SUFFIX = ".jsonl"
 
 _UID = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_DOCUMENT = re.compile(rf"{_UID.pattern}(?:\.rels)?\.json")
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_]")
 # File systems take names of 255 bytes. A series has a uid of up to 128 and a suffix in its name.
 _LONGEST_DIRECTORY = 255
 _LONGEST_PROPERTY = 120
+_OF_RECORD = re.compile(
+    rf"{_UID.pattern}(?:(?:\.rels)?\.json|\.[A-Za-z0-9_%]{{1,{_LONGEST_PROPERTY}}}\.jsonl)"
+)
 _SHOWN = 80
 
 
@@ -173,9 +178,11 @@ def links_uid_of(file_name: str) -> str | None:
     return uid if uid != file_name and is_uid(uid) else None
 
 
-def is_document(file_name: str) -> bool:
-    """Tell whether a file holds properties or a relationship index, quicker than one by one."""
-    return _DOCUMENT.fullmatch(file_name) is not None
+def is_of_record(file_name: str) -> bool:
+    """Tell whether a file belongs to a record, quicker than kind by kind."""
+    if _OF_RECORD.fullmatch(file_name) is None:
+        return False
+    return "%" not in file_name or series_of(file_name) is not None
 
 
 def series_of(file_name: str) -> tuple[str, str] | None:

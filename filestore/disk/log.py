@@ -361,7 +361,8 @@ def digest(data: bytes | None) -> str | None:
 
 def _operation(path: str, before: str | None, text: str | None, offset: int | None) -> Operation:
     """Read an operation: only files of records, so that nothing leads out of the directory."""
-    if layout.key_of(path) is None:
+    directory, _, name = path.partition("/")
+    if layout.model_of(directory) is None or not layout.is_of_record(name):
         raise ValueError(f"{path!r} is no file of a record")
     return Operation(path, before, None if text is None else text.encode(), offset)
 

@@ -15,7 +15,7 @@ from filestore.disk.files import Files, Fingerprint
 from filestore.errors import CorruptFileError, GitError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from filestore.disk.git import Git, Object
 
@@ -127,6 +127,13 @@ class Revision(Files):
         """What tells one content of a file from another: its id, in four parts."""
         entry = self._entry(name)
         return None if entry is None else _fingerprint(entry)
+
+    def fingerprints_of(
+        self, model: str, names: Iterable[str]
+    ) -> Iterator[tuple[str, int, int, int, int]]:
+        """Like :meth:`fingerprints`, for some names: those that exist, in their order."""
+        entries = self._tree(layout.directory_of(model))
+        return ((name, *_fingerprint(entries[name])) for name in names if name in entries)
 
     def fingerprints(
         self, model: str, wanted: Callable[[str], bool]
