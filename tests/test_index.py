@@ -6,6 +6,7 @@ import contextlib
 import errno
 import gc
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -903,3 +904,32 @@ def test_it_leaves_no_descriptor_open(root):
     del found
     gc.collect()
     assert opened(root) == []
+
+
+QUESTIONS = {
+    "incoming": lambda found: found.incoming([LISA]),
+    "files_of": lambda found: found.files_of([LISA]),
+    "unreadable": lambda found: found.unreadable(),
+    "sources": lambda found: found.sources("Cat", "carer", ["lisa"]),
+    "targets": lambda found: found.targets("Human", "carer", "Cat", ["aa"]),
+    "having": lambda found: found.having("Cat", "age", [(Kind.INTEGER, 3, 3)]),
+    "copies": lambda found: found.copies("Cat", ["aa"]),
+}
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_no_question_walks_over_all_files(root: Path, name: str) -> None:
+    found = open_index(root)
+    found.catch_up()
+    connection = found._file.connection
+    asked: list[str] = []
+    connection.set_trace_callback(asked.append)
+    QUESTIONS[name](found)
+    connection.set_trace_callback(None)
+    assert asked
+    steps = [
+        step for query in asked for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {query}")
+    ]
+    walks = re.compile(r"SCAN (file|link|property)\b|SEARCH file .*\(model=\?\)$")
+    # What cannot be read is in an index of its own, which is empty most of the time.
+    assert [step for step in steps if walks.match(step) and "file_unreadable" not in step] == []

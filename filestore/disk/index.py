@@ -176,9 +176,10 @@ class Index:
     def sources(self, model: str, field: str, targets: Iterable[str]) -> set[str]:
         """Uids of the records of ``model`` that may link through ``field`` to one of some uids."""
         rows = self._select(
-            """SELECT DISTINCT file.name FROM link JOIN file ON file.id = link.file
-            WHERE link.uid IN (SELECT value FROM json_each(?)) AND link.field = ?
-            AND file.model = ?""",
+            # In this order: left to itself, SQLite begins with all files of the model.
+            """SELECT DISTINCT name FROM json_each(?) AS target
+            CROSS JOIN link ON link.uid = target.value AND link.field = ?
+            CROSS JOIN file ON file.id = link.file AND file.model = ?""",
             _json(targets),
             field,
             model,
@@ -312,7 +313,7 @@ class Index:
         named = changes.batches(found.named, changes.BATCH)
         differing = (changes.differing(self._files, connection, each) for each in found.models)
         compared = changes.batches(chain.from_iterable(differing), changes.BATCH)
-        if not found.named and found.marks != known.marks:
+        if not found.named and found.marks[:2] != known.marks[:2]:
             with _transaction(connection):
                 _settle(connection, found.marks)
         done, total = 0, len(found.named)
