@@ -256,6 +256,7 @@ async def test_without_the_index_there_are_no_copies(leaflets: FileStore) -> Non
 
 
 async def test_a_revision_has_copies_too(leaflets: FileStore, files_read: list[str]) -> None:
+    (leaflets.root / "Leaflet" / "README").write_text("of no record")
     git = ["git", "-c", "user.name=ann", "-c", "user.email=ann@example.org"]
     for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "all"]):
         await asyncio.to_thread(subprocess.run, [*git, *command], cwd=leaflets.root, check=True)
