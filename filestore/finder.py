@@ -14,7 +14,7 @@ from filestore.query import Query, known_model
 from filestore.search import BATCH
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
     from constelite.models import Ref, StateModel
 
@@ -47,11 +47,7 @@ class FinderStore(PrimitiveStore):
         found = self._search(
             Query.of(query, known_model(model_name)), include_states=include_states
         )
-        return [
-            await guids.attach(self, self._reader.ref(key, state))
-            async for records in found
-            for key, state in records
-        ]
+        return [ref async for records in found for ref in await self._refs_to(records)]
 
     async def find(
         self,
@@ -146,11 +142,19 @@ class FinderStore(PrimitiveStore):
         found = self._search(asked, include_states=True, at_once=BATCH if keys else at_once)
         async with aclosing(self._ordered(found, keys) if keys else found) as ordered:
             async for records in ordered:
-                for key, state in records:
-                    yield await guids.attach(self, self._reader.ref(key, state))
+                for ref in await self._refs_to(records):
+                    yield ref
+
+    async def _refs_to(self, records: Iterable[tuple[Key, Any]]) -> list[Ref]:
+        """Refs to records, with their states."""
+        refs = [self._reader.ref(key, state) for key, state in records]
+        if self._guid_map is not None:
+            for ref in refs:
+                await guids.attach(self, ref)
+        return refs
 
     async def _ordered(
-        self, found: AsyncGenerator[list[tuple[Key, Any]], None], keys: Sequence[SortKey]
+        self, found: AsyncGenerator[Sequence[tuple[Key, Any]], None], keys: Sequence[SortKey]
     ) -> AsyncGenerator[list[tuple[Key, Any]], None]:
         """The records in another order: their keys are held in memory, and read again then."""
         view = self._database.view()

@@ -29,7 +29,7 @@ from filestore.schema import MODEL_NAME, ModelSchema
 from filestore.states import StateReader, known_class
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
     from uuid import UUID
 
     from filestore.disk.index import Progress
@@ -243,7 +243,7 @@ class PrimitiveStore(AsyncBaseStore):
 
     async def _search(
         self, query: Query, *, include_states: bool, at_once: int = search.BATCH
-    ) -> AsyncGenerator[list[tuple[Key, StateModel | None]], None]:
+    ) -> AsyncGenerator[Sequence[tuple[Key, StateModel | None]], None]:
         """The records that match, in order, in lists; with their states if wanted."""
         view = self._database.view()
         if not query.asks and not include_states:
@@ -255,7 +255,7 @@ class PrimitiveStore(AsyncBaseStore):
         found = search.search(view, self._reader, query, at_once=at_once)
         async with aclosing(found) as lists:
             async for records in lists:
-                yield [(key, state if include_states else None) for key, state in records]
+                yield records if include_states else [(key, None) for key, _ in records]
 
     async def _catch_up(self, view: Snapshot, progress: Progress | None = None) -> None:
         """Bring the index up to date: at once if there is little to do, else off the event loop."""

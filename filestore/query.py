@@ -116,8 +116,8 @@ class Query:
         for name, test, _ in self.values:
             if not test(type(state).__name__ if name == MODEL_NAME else getattr(state, name)):
                 return False
-        links = all(each.matches(state) for each in self.links)
-        return links and all(each.matches(state) for each in self.related)
+        links: list[LinkTest | Related] = [*self.links, *self.related]
+        return all(each.matches(state) for each in links)
 
     def _split(self, name: str) -> tuple[str, str]:
         """A name that the class has, the longest one, and what follows it."""

@@ -119,7 +119,7 @@ class ModelSchema:
         for name, field in cls.__fields__.items():
             self._classify(name, field)
         self._fields = [
-            (name, field, self.statics.get(name))
+            (name, field, codec := self.statics.get(name), codec.exact if codec else ())
             for name, field in cls.__fields__.items()
             if name != MODEL_NAME
         ]
@@ -181,7 +181,7 @@ class ModelSchema:
         document = {}
         # What a field's validators see: the fields before it.
         context: dict[str, Any] = {MODEL_NAME: self.name}
-        for name, field, codec in self._fields:
+        for name, field, codec, _ in self._fields:
             value = values.get(name)
             if codec is not None and value is not None:
                 try:
@@ -270,9 +270,13 @@ class ModelSchema:
         source = self._run_pre_validators(document, linked) if prepared else document
         values: dict[str, Any] = {MODEL_NAME: self.name}
         fields_set = set()
-        for name, field, codec in self._fields:
+        for name, field, codec, exact in self._fields:
             given = linked.get(name) if codec is None else source.get(name)
             try:
+                if type(given) in exact:
+                    values[name] = given
+                    fields_set.add(name)
+                    continue
                 if given is None:
                     values[name] = self._default(field, values)
                     continue

@@ -54,7 +54,7 @@ class SeriesCodec:
             ValueError: The point type cannot take one of them; the text says why.
         """
         built = [self._decode_point(number, point) for number, point in enumerate(points, 1)]
-        return construct(self._type, {"points": built})
+        return construct(self._type, {"points": built}, {"points"})
 
     def validate(self, series: Any) -> Any:
         """What pydantic makes of a series given as a ``Dynamic`` or as a dict of points.
@@ -96,7 +96,9 @@ class SeriesCodec:
             value = self._value.decode(point["value"], {})
         except (ValueError, TypeError) as error:
             raise ValueError(f"point {number}: {error}") from error
-        return construct(self._point, {"timestamp": timestamp, "value": value})
+        return construct(
+            self._point, {"timestamp": timestamp, "value": value}, {"timestamp", "value"}
+        )
 
     def _unsupported(self, text: str) -> UnsupportedValueError:
         return UnsupportedValueError(

@@ -160,11 +160,11 @@ class ValueCodec:
             yield coerced
 
 
-def construct(cls: Any, values: dict[str, Any], fields_set: set[str] | None = None) -> Any:
+def construct(cls: Any, values: dict[str, Any], fields_set: set[str]) -> Any:
     """An instance of a pydantic class from values that are known to be valid."""
     instance = cls.__new__(cls)
     _set(instance, "__dict__", values)
-    _set(instance, "__fields_set__", set(values) if fields_set is None else fields_set)
+    _set(instance, "__fields_set__", fields_set)
     if cls.__private_attributes__:
         instance._init_private_attributes()
     return instance
