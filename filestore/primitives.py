@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
     from uuid import UUID
 
-    from filestore.disk.index import Progress
     from filestore.schema import Relation
     from filestore.snapshot import Snapshot
     from filestore.transaction import Transaction
@@ -86,7 +85,7 @@ class PrimitiveStore(AsyncBaseStore):
         async with self._unit() as transaction:
             key = transaction.locate(uid, _hints(model_type))
             if key is not None:
-                await self._catch_up(transaction)
+                await self._catch_up(transaction, links_only=True)
                 cascade.remove(transaction, [key])
                 guids.touch(self, transaction, uid)
 
@@ -238,7 +237,7 @@ class PrimitiveStore(AsyncBaseStore):
     async def _read(self, view: Snapshot, key: Key) -> StateModel:
         schema = ModelSchema.of(known_class(view, key))
         if schema.backlinks:
-            await self._catch_up(view)
+            await self._catch_up(view, links_only=True)
         return self._reader.read(view, key, schema)
 
     async def _search(
@@ -257,11 +256,10 @@ class PrimitiveStore(AsyncBaseStore):
             async for records in lists:
                 yield records if include_states else [(key, None) for key, _ in records]
 
-    async def _catch_up(self, view: Snapshot, progress: Progress | None = None) -> None:
+    async def _catch_up(self, view: Snapshot, *, links_only: bool = False) -> None:
         """Bring the index up to date: at once if there is little to do, else off the event loop."""
-        if progress is None and view.catch_up(limit=_FEW_FILES):
-            return
-        await cancellable(view.catch_up, progress)
+        if not view.catch_up(limit=_FEW_FILES, links_only=links_only):
+            await cancellable(view.catch_up)
 
     def _record(
         self, transaction: Transaction, uid: UID, model_type: Any

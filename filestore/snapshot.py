@@ -72,7 +72,7 @@ class Snapshot:
         self.files = files
         self.index = index
         self._log = log
-        self._caught_up = False
+        self._caught_up: set[str] = set()  # "links" and "all", if the index is up to date with them
         self._staging = _NOTHING
         self._asked: dict[str, None] = {}  # the files read since `consistent` began
         self._held: dict[str, bytes | None] = {}  # what it holds of them
@@ -241,7 +241,7 @@ class Snapshot:
 
     def links_to(self, keys: Collection[Key]) -> dict[Key, list[tuple[Key, str]]]:
         """The links that point to each of some records, as :meth:`incoming` has them."""
-        self.catch_up()
+        self.catch_up(links_only=True)
         changed = self._staging.operations
         indexed = self._indexed(keys)
         sources = {source for hits in indexed.values() for source, _ in hits}
@@ -260,14 +260,24 @@ class Snapshot:
         """The links that the index knows of."""
         return self.index.incoming(keys)
 
-    def catch_up(self, *, limit: int | None = None, progress: Progress | None = None) -> bool:
+    def catch_up(
+        self,
+        *,
+        limit: int | None = None,
+        progress: Progress | None = None,
+        links_only: bool = False,
+    ) -> bool:
         """Bring the index up to date, once for this snapshot; see :meth:`Index.catch_up`.
 
         Returns:
             False if there is more to do than ``limit`` allows.
         """
-        self._caught_up = self._caught_up or self.index.catch_up(limit=limit, progress=progress)
-        return self._caught_up
+        wanted = {"links", "all"} if links_only else {"all"}
+        if self._caught_up.isdisjoint(wanted):
+            if not self.index.catch_up(limit=limit, progress=progress, links_only=links_only):
+                return False
+            self._caught_up.add("links" if links_only else "all")
+        return True
 
     def copies(
         self, model: str, uids: Iterable[str], given: Mapping[str, Copy | None]
@@ -280,7 +290,7 @@ class Snapshot:
             given: What the index has given already, by uid.
         """
         found = {uid: given.get(uid) for uid in uids}
-        if self._caught_up and None in found.values():
+        if "all" in self._caught_up and None in found.values():
             missing = [uid for uid, copy in found.items() if copy is None]
             found.update(self.index.copies(model, missing))
         return found

@@ -259,7 +259,7 @@ class FileStore(FinderStore):
         ref = await guids.located(self, ref)
         async with self._unit() as transaction:
             key = refs.locate_ref(transaction, ref, self.uid)
-            await self._catch_up(transaction)
+            await self._catch_up(transaction, links_only=True)
             for gone in cascade.delete_record(transaction, key):
                 guids.touch(self, transaction, gone.uid)
 
@@ -346,7 +346,7 @@ class FileStore(FinderStore):
     async def _finish(self, transaction: Transaction, writer: graph.GraphWriter, key: Key) -> Ref:
         """Delete what lost its last owner, and give what was written its guids."""
         if writer.orphans:
-            await self._catch_up(transaction)
+            await self._catch_up(transaction, links_only=True)
             orphans = [orphan for orphan in writer.orphans if orphan not in writer.written]
             for gone in cascade.delete_unowned(transaction, orphans, spared=writer.written):
                 guids.touch(self, transaction, gone.uid)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from filestore.disk.copies import Copy
     from filestore.disk.documents import Document, Links, Point
     from filestore.disk.files import Files
-    from filestore.disk.index import Index, Progress
+    from filestore.disk.index import Index
     from filestore.disk.layout import Key
     from filestore.disk.log import Log
     from filestore.disk.tails import Tails
@@ -61,6 +61,8 @@ class Transaction(Snapshot):
         self._undo: dict[str, tuple[Operation | None, Operation]] = {}  # before, and as staged
         self._known: _Known = _Known() if outer is None else outer._known
         self._staging = Staging() if outer is None else outer._staging
+        if outer is not None:
+            self._caught_up = outer._caught_up  # nobody else writes meanwhile
 
     # -- reading -----------------------------------------------------------------------------------
 
@@ -76,12 +78,6 @@ class Transaction(Snapshot):
     def consistent(self, key: Key, read: Callable[[], Any]) -> Any:
         """Read several files of one record: nobody else writes meanwhile."""
         return read()
-
-    def catch_up(self, *, limit: int | None = None, progress: Progress | None = None) -> bool:
-        """Bring the index up to date, once for this unit, which keeps other writers out."""
-        known = self._known
-        known.caught_up = known.caught_up or self.index.catch_up(limit=limit, progress=progress)
-        return known.caught_up
 
     def documents(self, model: str, copies: Mapping[str, Copy | None]) -> dict[str, Document]:
         """Nothing: a unit keeps what it has read, to find out in the end whether it is still so."""
@@ -189,7 +185,7 @@ class Transaction(Snapshot):
 
     def delete(self, keys: Collection[Key]) -> None:
         """Stage the removal of records with all their files; links to them are the caller's."""
-        self.catch_up()
+        self.catch_up(links_only=True)
         names = dict.fromkeys(self.index.files_of(keys))
         for key in keys:
             self._touch(key)
@@ -336,4 +332,3 @@ class _Known:
         self.base: dict[str, bytes | None] = {}  # what a file held when first looked at
         self.series: dict[Key, dict[str, None]] = {}  # series files staged, by record
         self.incoming: dict[Key, list[tuple[Key, str]]] = {}  # as the files say, by target
-        self.caught_up = False

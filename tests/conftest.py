@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from filestore import FileStore
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
 
 
 pytest_plugins = ["pytester"]
+
+# The same examples in every run.
+hypothesis.settings.register_profile("deterministic", derandomize=True)
+hypothesis.settings.load_profile("deterministic")
 
 
 @pytest.fixture

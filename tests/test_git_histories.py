@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 from constelite.models import Dynamic, TimePoint, ref
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from filestore import FileStore, MergeConflictError, RecordExistsError, RecordNotFoundError
@@ -109,7 +109,7 @@ def parts(root: Path) -> dict[str, Parts]:
                 found[file][point["timestamp"], again] = point["value"]
         elif file.endswith(".rels.json"):
             for name, targets in json.loads(text).items():
-                assert len({*targets}) == len(targets)
+                # git alone may merge two lists into one that has a link twice: it is read as one.
                 found[file] |= {(name,): True} | {(name, target): True for target in targets}
         else:
             found[file] = {(name,): value for name, value in json.loads(text).items()}
@@ -162,13 +162,16 @@ async def check_readable(root: Path, conflicts: list[str], gone: set[str]) -> No
             assert (root / f"{target}.json").exists() or target in gone
 
 
-async def check_clean(root: Path, gone: set[str]) -> None:
+async def check_clean(root: Path, gone: set[str], driver: bool) -> None:
     """Nothing is wrong but links to, and files of, records that a branch deleted; repair mends it.
 
-    A file that one branch adds to a record that the other deletes is no conflict for git.
+    A file that one branch adds to a record that the other deletes is no conflict for git. Without
+    the driver, a link that one branch moves and the other adds may be there twice.
     """
     store = FileStore(root)
     for problem in await store.check():
+        if problem.code == "FS203" and not driver:
+            continue
         assert problem.code in ("FS201", "FS204", "FS205"), problem
         assert any(record in problem.text or record in str(problem.path) for record in gone)
     await store.repair()
@@ -190,11 +193,13 @@ def prepared(
 
 
 @settings(
+    derandomize=True,
     max_examples=12,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(histories, histories)
+@example([("like", "c2", "f2")], [("likes", "c2", ["f2", "f0", "f1"])])
 def test_no_edit_is_lost_in_silence(
     prepared: tuple[Repository, bool], mine: list[Edit], others: list[Edit]
 ) -> None:
@@ -222,7 +227,7 @@ def test_no_edit_is_lost_in_silence(
         }
         asyncio.run(check_readable(data, conflicts, gone))
         if not conflicts:
-            asyncio.run(check_clean(data, gone))
+            asyncio.run(check_clean(data, gone, driver))
     finally:
         repository.attempt("merge", "--abort")
 
@@ -256,7 +261,7 @@ def check_file(
 # -- bytes -----------------------------------------------------------------------------------------
 
 
-@settings(max_examples=10, deadline=None)
+@settings(derandomize=True, max_examples=10, deadline=None)
 @given(histories)
 def test_the_same_operations_give_the_same_bytes(
     tmp_path_factory: pytest.TempPathFactory, history: list[Edit]

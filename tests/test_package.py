@@ -92,6 +92,7 @@ LAYERS = """
     problems  snapshot
     disk.revision
     disk.index  disk.inspection
+    disk.recent
     disk.learning
     disk.manifest  disk.changes  disk.lock  disk.tails
     disk.log  disk.indexfile  disk.kinds  disk.copies

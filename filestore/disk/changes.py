@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import orjson
 
 from filestore.disk import layout
+from filestore.disk.log import NO_LOG, Marks
 from filestore.errors import CorruptFileError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from filestore.disk.files import Files
-    from filestore.disk.log import Log, Marks
+    from filestore.disk.log import Log
 
 T = TypeVar("T")
 FileName = tuple[str, str]  # of a model, in its directory
@@ -52,6 +53,23 @@ class Known(NamedTuple):
     fields: dict[tuple[str, str], int]
     coarse_ns: int
 
+    @classmethod
+    def read(cls, connection: sqlite3.Connection, coarse_ns: int) -> Known:
+        """What a database says that is known."""
+        ((sequence, end),) = connection.execute("SELECT sequence, end FROM log").fetchall()
+        counts = connection.execute("SELECT model, count(*) FROM file GROUP BY model").fetchall()
+        fields = connection.execute("SELECT model, name, id FROM field").fetchall()
+        return cls(
+            Marks(committed=sequence, committed_end=end),
+            {},
+            dict(counts),
+            {(model, name): number for model, name, number in fields},
+            coarse_ns,
+        )
+
+
+NOTHING = Known(NO_LOG, {}, {}, {}, 0)
+
 
 class Changes(NamedTuple):
     """What may have changed.
@@ -69,6 +87,12 @@ class Changes(NamedTuple):
     named: list[FileName]
     models: list[str]
     effort: float
+
+    def with_named(self, names: Iterable[FileName]) -> Changes:
+        """The same with more files that the log names."""
+        named = list(dict.fromkeys([*names, *self.named]))
+        more = len(named) - len(self.named)
+        return self._replace(named=named, effort=self.effort + more * _READING)
 
 
 def look(files: Files, log: Log, known: Known, *, compare: bool) -> Changes:

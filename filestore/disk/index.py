@@ -15,6 +15,8 @@ Writers never touch it. It catches up when it is asked (see :meth:`Index.catch_u
 3. At the first use in a process, and for :meth:`Index.refresh`, all files are compared like that:
    this finds files in large directories that were rewritten in place. A sum over them tells whether
    any differs.
+4. Asked for links alone, it remembers a few changes that the log names instead of writing them down
+   (see :mod:`filestore.disk.recent`).
 
 What the index cannot know is then only this: in a large directory, a file that another program has
 rewritten in place since the last comparison.
@@ -31,21 +33,20 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from filestore.disk import changes, documents, layout
-from filestore.disk.changes import Known
+from filestore.disk import changes, layout
+from filestore.disk.changes import NOTHING, Changes, Known
 from filestore.disk.copies import Copy
 from filestore.disk.indexfile import IndexFile, is_damaged
 from filestore.disk.kinds import Kind, Value
 from filestore.disk.layout import Key
 from filestore.disk.learning import learn
-from filestore.disk.log import Marks
-from filestore.errors import CorruptFileError
+from filestore.disk.recent import Hit, Recent, links
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from filestore.disk.files import Files
-    from filestore.disk.log import Log
+    from filestore.disk.log import Log, Marks
 
     Progress = Callable[[int, int], None]
 
@@ -78,16 +79,25 @@ class Index:
         self._in_memory = in_memory
         self._compared = False
         self._knows: tuple[sqlite3.Connection, Known] | None = None
+        self._recent = Recent(NOTHING)
 
     # -- keeping up ------------------------------------------------------------------------------
 
-    def catch_up(self, *, limit: int | None = None, progress: Progress | None = None) -> bool:
+    def catch_up(
+        self,
+        *,
+        limit: int | None = None,
+        progress: Progress | None = None,
+        links_only: bool = False,
+    ) -> bool:
         """Bring the index up to date with the files.
 
         Args:
             limit: Do nothing if more than about so many files would have to be looked at.
             progress: Called after each batch of files with the number done and the number there
                 are in all. What it raises ends the work; the next call goes on from there.
+            links_only: Nothing will be asked but :meth:`incoming`, :meth:`files_of` and
+                :meth:`unreadable`, so a few changes need not be written down.
 
         Returns:
             False if there was too much to do.
@@ -95,14 +105,14 @@ class Index:
         with self._file.mutex:
             for _ in range(2):
                 try:
-                    return self._update(self._file.open(), limit, progress)
+                    return self._update(self._file.open(), limit, progress, links_only)
                 except sqlite3.Error as error:
                     self._file.close()
                     if not is_damaged(error):
                         break
                     self._file.discard()
             # Locked, read-only or full: the files are the truth, so do without it.
-            return self._update(self._file.open_in_memory(), limit, progress)
+            return self._update(self._file.open_in_memory(), limit, progress, links_only)
 
     def refresh(self, progress: Progress | None = None) -> None:
         """Compare all files, as at the first use in a process; arguments as for catching up."""
@@ -133,45 +143,58 @@ class Index:
         Each is as its file says now.
         """
         found: dict[Key, list[tuple[Key, str]]] = {key: [] for key in keys}
+        with self._file.mutex:
+            hits = [hit for asked in _by_model(found).items() for hit in self._known_links(*asked)]
+            hits += self._recent.hits(found)
         same: dict[Key, bool] = {}  # whether a source's file is still the one that was read
-        for model, uids in _by_model(found).items():
-            rows = self._select(
-                """SELECT link.uid, link.field, file.model, name, inode, size, mtime, ctime
-                FROM json_each(?) AS asked CROSS JOIN link ON link.uid = asked.value
-                JOIN file ON file.id = link.file WHERE link.model = ?""",
-                _json(uids),
-                model,
-            )
-            for uid, field, source_model, name, *fingerprint in rows:
-                key = Key(model, uid)
+        for key, source, field, fingerprint in hits:
+            if source not in same:
+                same[source] = self._files.fingerprint(source.links) == fingerprint
+            if same[source] or links(self._files, source, field, key):
+                found[key].append((source, field))
+        return {key: sorted(sources) for key, sources in found.items()}
+
+    def _known_links(self, model: str, uids: list[str]) -> Iterator[Hit]:
+        """The links to records of ``model`` that the database knows of."""
+        rows = self._select(
+            """SELECT link.uid, link.field, file.model, name, inode, size, mtime, ctime
+            FROM json_each(?) AS asked CROSS JOIN link ON link.uid = asked.value
+            JOIN file ON file.id = link.file WHERE link.model = ?""",
+            _json(uids),
+            model,
+        )
+        for uid, field, source_model, name, *fingerprint in rows:
+            if (source_model, name) not in self._recent.names:
                 source = Key(source_model, name.removesuffix(layout.LINKS_SUFFIX))
-                if source not in same:
-                    same[source] = self._files.fingerprint(source.links) == tuple(fingerprint)
-                if same[source] or self._links(source, field, key):
-                    found[key].append((source, field))
-        return {key: sorted(hits) for key, hits in found.items()}
+                yield Key(model, uid), source, field, tuple(fingerprint)
 
     def files_of(self, keys: Iterable[Key]) -> list[str]:
         """The paths of all files of some records: properties, relationships and series."""
         found = []
-        for model, uids in _by_model(keys).items():
-            # "/" follows "." in ASCII, so this is every name that goes on with a dot.
-            rows = self._select(
-                """SELECT name FROM json_each(?) AS uid CROSS JOIN file
-                WHERE model = ? AND name > uid.value || '.' AND name < uid.value || '/'""",
-                _json(uids),
-                model,
-            )
-            found += [f"{layout.directory_of(model)}/{name}" for (name,) in rows]
+        with self._file.mutex:
+            for model, uids in _by_model(keys).items():
+                # "/" follows "." in ASCII, so this is every name that goes on with a dot.
+                rows = self._select(
+                    """SELECT name FROM json_each(?) AS uid CROSS JOIN file
+                    WHERE model = ? AND name > uid.value || '.' AND name < uid.value || '/'""",
+                    _json(uids),
+                    model,
+                )
+                names = [name for (name,) in rows if (model, name) not in self._recent.names]
+                names += self._recent.files_of(model, uids)
+                found += [f"{layout.directory_of(model)}/{name}" for name in names]
         return found
 
     def unreadable(self) -> list[Key]:
         """The records whose relationship file could not be read at the last catch-up."""
-        rows = self._select(
-            "SELECT model, name FROM file INDEXED BY file_unreadable WHERE NOT readable"
-        )
-        found = ((model, layout.links_uid_of(name)) for model, name in sorted(rows))
-        return [Key(model, uid) for model, uid in found if uid is not None]
+        with self._file.mutex:
+            rows = self._select(
+                "SELECT model, name FROM file INDEXED BY file_unreadable WHERE NOT readable"
+            )
+            known = [file for file in rows if file not in self._recent.names]
+            uids = ((model, layout.links_uid_of(name)) for model, name in known)
+            found = {Key(model, uid) for model, uid in uids if uid is not None}
+            return sorted(found | self._recent.unreadable)
 
     def sources(self, model: str, field: str, targets: Iterable[str]) -> set[str]:
         """Uids of the records of ``model`` that may link through ``field`` to one of some uids."""
@@ -265,17 +288,6 @@ class Index:
         )
         return dict(_copies(rows))
 
-    def _links(self, source: Key, field: str, target: Key) -> bool:
-        """Tell whether a file says what the index says of it."""
-        try:
-            data = self._files.read(source.links)
-            links = (
-                {} if data is None else documents.decode_links(data, self._files.path(source.links))
-            )
-        except CorruptFileError:
-            return False
-        return target in links.get(field, ())
-
     def _select(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         with self._file.mutex:
             if self._file.connection is not None:
@@ -290,24 +302,35 @@ class Index:
     # -- in between ------------------------------------------------------------------------------
 
     def _update(
-        self, connection: sqlite3.Connection, limit: int | None, progress: Progress | None
+        self,
+        connection: sqlite3.Connection,
+        limit: int | None,
+        progress: Progress | None,
+        links_only: bool,
     ) -> bool:
         try:
-            return self._follow(connection, self._known(connection), limit, progress)
+            known = self._known(connection)
+            recent = self._recent
+            found = changes.look(self._files, self._log, recent.known, compare=not self._compared)
+            if links_only and recent.takes(found):
+                recent.add(self._files, found)
+                return True
+            found = found.with_named(recent.names)
+            few = limit is None or found.effort <= limit
+            if few:
+                self._follow(connection, known, found, progress)
         except BaseException:
             self._knows = None  # what was learned in a batch that was taken back is not known
             raise
+        return few
 
     def _follow(
         self,
         connection: sqlite3.Connection,
         known: Known,
-        limit: int | None,
+        found: Changes,
         progress: Progress | None,
-    ) -> bool:
-        found = changes.look(self._files, self._log, known, compare=not self._compared)
-        if limit is not None and found.effort > limit:
-            return False
+    ) -> None:
         # What is named is learned before anything is compared, so that then nothing differs because
         # of it. In batches, so that other processes need not wait long for their turn.
         named = changes.batches(found.named, changes.BATCH)
@@ -327,25 +350,16 @@ class Index:
                     _settle(connection, found.marks)
             if progress is not None:
                 progress(done, max(done, total))
-        self._knows = (connection, known._replace(marks=found.marks, mtimes=found.mtimes))
+        known = known._replace(marks=found.marks, mtimes=found.mtimes)
+        self._knows, self._recent = (connection, known), Recent(known)
         self._compared = True
-        return True
 
     def _known(self, connection: sqlite3.Connection) -> Known:
         if self._knows is None or self._knows[0] is not connection:
             self._compared = False
             fine = not self._in_memory and self._files.has_fine_times()
-            ((sequence, end),) = connection.execute("SELECT sequence, end FROM log").fetchall()
-            counts = connection.execute("SELECT model, count(*) FROM file GROUP BY model")
-            fields = connection.execute("SELECT model, name, id FROM field").fetchall()
-            known = Known(
-                Marks(committed=sequence, committed_end=end),
-                {},
-                dict(counts.fetchall()),
-                {(model, name): number for model, name, number in fields},
-                0 if fine else _RACY_NS,
-            )
-            self._knows = (connection, known)
+            known = Known.read(connection, 0 if fine else _RACY_NS)
+            self._knows, self._recent = (connection, known), Recent(known)
         return self._knows[1]
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _UNPROVEN = Fingerprint(0, 0, 0, 0)
 # Reading failed for want of something that this process has too little of: not the file's fault.
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def learn(
@@ -97,7 +97,7 @@ def _read(
     except CorruptFileError:
         readable = False
     except OSError as error:
-        if error.errno in _EXHAUSTED:
+        if error.errno in EXHAUSTED:
             raise
         readable = False
         fingerprint = _UNPROVEN  # the next try may succeed without a change to the file
