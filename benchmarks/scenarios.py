@@ -15,7 +15,7 @@ from benchmarks.contestants import CONTESTANTS, Contestant, FileStoreContestant
 from benchmarks.measure import Samples, Scenario, What, compare
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 SMALL = 1_000
 HITS = 100  # how many notes a query finds
@@ -71,14 +71,16 @@ async def measure(
         only: Part of the names of the scenarios to run; the others are left out.
     """
     samples = Samples()
+    if only in BULK:
+        await _apart(_bulk(effort.bulk), _small, samples, effort, scratch / "bulk", say)
+    if only in EXTEND:
+        await _apart(_extend(), _series, samples, effort, scratch / "series", say)
     # What deletes files comes last: ext4 without a journal makes a file the more slowly, the more
     # were deleted near it within the last minutes.
     roots = {
         size: await _at_size(samples, effort, size, scratch / str(size), say, only)
         for size in sorted(effort.sizes, reverse=True)
     }
-    if only in EXTEND:
-        await _series(samples, effort, scratch / "series", say)
     if only in FIRST:
         for size, root in roots.items():
             fresh_processes(samples, effort, size, root, say)
@@ -104,7 +106,7 @@ async def _at_size(
     entries = [(contestant, await _fill(contestant, size)) for contestant in opened]
     scenarios = _sized(size)
     if size == SMALL:
-        scenarios += [_bulk(effort.bulk), *_single()]
+        scenarios += _single()
     for scenario in scenarios:
         if only in scenario.name:
             say(f"{scenario.name}, {size:,} records")
@@ -114,17 +116,29 @@ async def _at_size(
     return next(each.store.root for each in opened if isinstance(each, FileStoreContestant))
 
 
-async def _series(
-    samples: Samples, effort: Effort, scratch: Path, say: Callable[[str], None]
+async def _apart(
+    scenario: Scenario,
+    fill: Callable[[Contestant], Awaitable[list[Any]]],
+    samples: Samples,
+    effort: Effort,
+    scratch: Path,
+    say: Callable[[str], None],
 ) -> None:
-    """Series, in stores of their own: some stores read all there is at every call."""
-    say(EXTEND)
-    kinds = [kind for kind in CONTESTANTS if kind.extend is not None and _plays(kind, SMALL)]
-    opened = [_open(kind, scratch) for kind in kinds]
-    entries = [(each, [await each.put_sensor(each.new_sensor(POINTS))]) for each in opened]
-    await compare(_extend(), entries, samples, size=SMALL, **_limits(effort))
+    """A scenario in stores of its own: some stores read or write all there is at every call."""
+    say(scenario.name)
+    opened = [_open(kind, scratch) for kind in CONTESTANTS if _plays(kind, SMALL)]
+    entries = [(each, await fill(each)) for each in opened if scenario.offers(each)]
+    await compare(scenario, entries, samples, size=SMALL, **_limits(effort))
     for contestant in opened:
         contestant.close()
+
+
+async def _small(contestant: Contestant) -> list[Any]:
+    return await _fill(contestant, SMALL)
+
+
+async def _series(contestant: Contestant) -> list[Any]:
+    return [await contestant.put_sensor(contestant.new_sensor(POINTS))]
 
 
 def _plays(kind: type[Contestant], size: int) -> bool:
@@ -235,11 +249,14 @@ def _bulk(count: int) -> Scenario:
 
 
 def processes(samples: Samples, effort: Effort, say: Callable[[str], None], only: str) -> None:
-    """How long an interpreter takes to start with the package, and pytest with its plugin."""
+    """What an interpreter takes to start with the package, and pytest with its plugin.
+
+    In processor time: a process that is held up by others takes no longer for it.
+    """
     say(IMPORT)
     for _ in range(4 * effort.rounds if only in IMPORT else 0):
         for title, code in (("bare", "pass"), ("FileStore", "import filestore")):
-            samples.add(What(IMPORT, 0, title), _run(sys.executable, "-c", code))
+            samples.add(What(IMPORT, 0, title), _processor_time(sys.executable, "-c", code))
     plugins = importlib.metadata.entry_points(group="pytest11")
     names = [each.name for each in plugins if each.value.startswith("filestore")]
     if not names or only not in PYTEST:
@@ -250,8 +267,8 @@ def processes(samples: Samples, effort: Effort, say: Callable[[str], None], only
         pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", empty]
         without = [argument for name in names for argument in ("-p", f"no:{name}")]
         for _ in range(2 * effort.rounds):
-            samples.add(What(PYTEST, 0, "bare"), _run(*pytest, *without))
-            samples.add(What(PYTEST, 0, "FileStore"), _run(*pytest))
+            samples.add(What(PYTEST, 0, "bare"), _processor_time(*pytest, *without))
+            samples.add(What(PYTEST, 0, "FileStore"), _processor_time(*pytest))
 
 
 def fresh_processes(
@@ -275,6 +292,14 @@ def _child(root: Path, size: int) -> tuple[float, float]:
     done = subprocess.run(command, capture_output=True, check=True, cwd=Path(__file__).parents[1])
     took, memory = done.stdout.split()
     return float(took), float(memory)
+
+
+def _processor_time(*command: str) -> float:
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, command
+    return used.ru_utime + used.ru_stime
 
 
 def _run(*command: str) -> float:
