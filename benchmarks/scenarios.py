@@ -258,14 +258,16 @@ def processes(samples: Samples, effort: Effort, say: Callable[[str], None], only
         for title, code in (("bare", "pass"), ("FileStore", "import filestore")):
             samples.add(What(IMPORT, 0, title), _processor_time(sys.executable, "-c", code))
     plugins = importlib.metadata.entry_points(group="pytest11")
-    names = [each.name for each in plugins if each.value.startswith("filestore")]
-    if not names or only not in PYTEST:
+    ours = {each.name for each in plugins if each.value.startswith("filestore")}
+    if not ours or only not in PYTEST:
         return
     say(PYTEST)
     with tempfile.TemporaryDirectory() as empty:
         Path(empty, "test_nothing.py").write_text("def test(): pass\n", "utf-8")
-        pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", empty]
-        without = [argument for name in names for argument in ("-p", f"no:{name}")]
+        # Some other plugins take a hundred times as long.
+        others = {"cacheprovider", *(each.name for each in plugins)} - ours
+        pytest = [sys.executable, "-m", "pytest", "-q", *(f"-pno:{name}" for name in others), empty]
+        without = [f"-pno:{name}" for name in ours]
         for _ in range(2 * effort.rounds):
             samples.add(What(PYTEST, 0, "bare"), _processor_time(*pytest, *without))
             samples.add(What(PYTEST, 0, "FileStore"), _processor_time(*pytest))
