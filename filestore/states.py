@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from filestore.snapshot import Snapshot
 
 
-# Which fields a ref has been given: all of them, so nothing is ever added to these.
+# Which fields a ref has been given: all of them.
 _RECORD_FIELDS = {*StoreRecordModel.__fields__}
 _REF_FIELDS = {*Ref.__fields__}
 
@@ -45,7 +45,9 @@ class StateReader:
     def ref(self, key: Key, state: StateModel | None = None, ref_type: Any = Ref) -> Ref:
         """A ref to a record: with the recorded class name, imported here or not."""
         record = construct(
-            StoreRecordModel, {"store": self.store, "uid": key.uid, "url": None}, _RECORD_FIELDS
+            StoreRecordModel,
+            {"store": self.store, "uid": key.uid, "url": None},
+            _RECORD_FIELDS.copy(),
         )
         return construct(
             ref_type,
@@ -56,7 +58,7 @@ class StateReader:
                 "state": state,
                 "state_model_name": key.model,
             },
-            _REF_FIELDS,
+            _REF_FIELDS.copy(),
         )
 
     def read(self, view: Snapshot, key: Key, schema: ModelSchema | None = None) -> StateModel:

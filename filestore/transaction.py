@@ -94,7 +94,10 @@ class Transaction(Snapshot):
         for source in self.index.unreadable():
             data = self.read(source.links) or b""
             if any(name in data for name in named):
-                documents.decode_links(data, self.files.at(source.links))
+                # It may be readable by now, without any time of a directory that tells.
+                links = documents.decode_links(data, self.files.at(source.links))
+                if any(target in keys for targets in links.values() for target in targets):
+                    found[source] = None
         return list(found)
 
     # -- staging -----------------------------------------------------------------------------------

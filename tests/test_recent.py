@@ -234,6 +234,25 @@ async def test_a_file_that_is_broken_and_mended_by_commits(known: FileStore, dat
     agrees(known, data)
 
 
+async def test_a_file_that_became_readable_loses_its_link_to_what_is_deleted(
+    known: FileStore, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Files.read
+
+    def read(files: Files, name: str) -> bytes | None:
+        if name == "Cat/c0.rels.json":
+            raise OSError(errno.EACCES, "no such luck")
+        return real(files, name)
+
+    found = known._database.index
+    with monkeypatch.context() as patch:
+        patch.setattr(Files, "read", read)
+        found.rebuild()
+    assert found.unreadable() == [Key("Cat", "c0")]
+    await known.delete(to(known, Human, "h0"))
+    assert (await known.get(to(known, Cat, "c0"))).state.carer == []
+
+
 async def test_many_changes_are_for_the_index(
     known: FileStore, data: Path, learned: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -98,3 +99,27 @@ async def test_a_file_that_cannot_be_read_is_named(
     assert isinstance(caught.value, ValueError)
     assert (await store.get(to(store, Cat, "felix"))).state.name == "Felix"
     assert (data / "Cat" / name).read_text() == content
+
+
+async def test_what_becomes_of_one_ref_is_nothing_to_others(store: FileStore) -> None:
+    fish = await store.put(ref(Food(name="fish")))
+    found = await store.get(fish)
+    found.__fields_set__.discard("guid")
+    found.record.__fields_set__.discard("url")
+    again = await store.get(fish)
+    assert again.__fields_set__ == {*Ref.__fields__}
+    assert again.record.__fields_set__ == {*type(again.record).__fields__}
+
+
+async def test_a_fifo_that_somebody_writes_to_is_no_record(store: FileStore, data: Path) -> None:
+    await store.put(ref(Food(name="fish")))
+    path = data / "Food" / "pipe.json"
+    os.mkfifo(path)
+    writer = os.open(path, os.O_RDWR)
+    try:
+        for _ in range(2):
+            with pytest.raises(CorruptFileError, match="is a FIFO"):
+                await store.get(to(store, Food, "pipe"))
+            os.write(writer, b'{"name": "from a pipe"}')
+    finally:
+        os.close(writer)

@@ -89,17 +89,19 @@ class Files:
                 raise self._not_a_file(name) from error
             raise
         try:
-            # Nearly every file is this short; whatever is no regular file gives nothing, an error
-            # or more.
-            data = os.read(file.number, _SHORT)
-        except IsADirectoryError as error:
-            raise self._not_a_file(name) from error
+            # Nearly every file is this short. At an offset only files can be read, and devices,
+            # which give nothing or more.
+            data = os.pread(file.number, _SHORT, 0)
+        except OSError as error:
+            if error.errno in (errno.EISDIR, errno.ESPIPE):
+                raise self._not_a_file(name) from error
+            raise
         if not 0 < len(data) < _SHORT:
             status = os.fstat(file.number)
             if not stat.S_ISREG(status.st_mode):
                 raise self._not_a_file(name)
             size = max(status.st_size - len(data), 0) + 1
-            while chunk := os.read(file.number, size):
+            while chunk := os.pread(file.number, size, len(data)):
                 data, size = data + chunk, _CHUNK
         return data
 

@@ -18,8 +18,9 @@ Writers never touch it. It catches up when it is asked (see :meth:`Index.catch_u
 4. Asked for links alone, it remembers a few changes that the log names instead of writing them down
    (see :mod:`filestore.disk.recent`).
 
-What the index cannot know is then only this: in a large directory, a file that another program has
-rewritten in place since the last comparison.
+What the index cannot know is then only this, in a large directory: a file that another program
+rewrote in place since the last comparison; one that it made in the moment in which a commit changed
+that directory, until the next comparison; an edit that changes neither size nor times of a file.
 
 A file that cannot be read at the moment (say, in the middle of a merge) is reported as such.
 """

@@ -34,11 +34,36 @@ _FIRST_PAUSE = 0.0005
 _LONGEST_PAUSE = 0.004
 
 # The tasks of one event loop wait in line, so that one of them at a time asks the kernel.
-_lines: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[str, asyncio.Lock]] = (
+_lines: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[str, _Line]] = (
     WeakKeyDictionary()
 )
 
 _locks: WeakSet[WriterLock] = WeakSet()
+
+
+class _Line(asyncio.Lock):
+    """A line of tasks, of which the first one holds it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting = 0
+
+    async def join(self, timeout: float) -> None:
+        """Wait to be the first; at once if nobody is there.
+
+        Raises:
+            TimeoutError: It took longer than so many seconds.
+        """
+        # Between the end of one and the beginning of the next it is free, though not for newcomers.
+        if not self._waiting and not self.locked():
+            await self.acquire()
+            return
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(timeout):
+                await self.acquire()
+        finally:
+            self._waiting -= 1
 
 
 class WriterLock:
@@ -52,7 +77,7 @@ class WriterLock:
         self._files = files
         self._path = f"{files.root}/{layout.LOCK}"
         self._descriptor: Descriptor | None = None
-        self._line: asyncio.Lock | None = None  # of the event loop where it was last taken
+        self._line: _Line | None = None  # of the event loop where it was last taken
         self._loop: ref[asyncio.AbstractEventLoop] | None = None
         self._is_first = False  # in that line
         _locks.add(self)
@@ -69,11 +94,7 @@ class WriterLock:
         deadline = time.monotonic() + timeout
         line = self._line_of(asyncio.get_running_loop())
         try:
-            if not line.locked():
-                await line.acquire()
-            else:
-                async with asyncio.timeout(timeout):
-                    await line.acquire()
+            await line.join(timeout)
         except TimeoutError:
             raise self._timed_out(timeout) from None
         self._is_first = True
@@ -123,11 +144,11 @@ class WriterLock:
         if descriptor is not None:
             descriptor.close()
 
-    def _line_of(self, loop: asyncio.AbstractEventLoop) -> asyncio.Lock:
+    def _line_of(self, loop: asyncio.AbstractEventLoop) -> _Line:
         """The line in which the tasks of an event loop wait for this lock."""
         if self._line is None or self._loop is None or self._loop() is not loop:
             lines = _lines.setdefault(loop, WeakValueDictionary())
-            self._line = lines.setdefault(self._path, asyncio.Lock())
+            self._line = lines.setdefault(self._path, _Line())
             self._loop = ref(loop)
         return self._line
 

@@ -291,6 +291,31 @@ def test_a_forked_child_shares_no_lock_that_its_parent_keeps_open(data: Path) ->
     asyncio.run(store.put(ref(Food(name="milk"))))
 
 
+async def test_who_comes_when_the_lock_changes_hands_waits_no_longer_either(data: Path) -> None:
+    store = FileStore(data, lock_timeout=0.2)
+    begun, done = asyncio.Event(), asyncio.Event()
+
+    async def hold_for_long() -> None:
+        async with store.transaction():
+            await done.wait()
+
+    async def hold_twice() -> None:
+        async with store.transaction():
+            begun.set()
+            await asyncio.sleep(0.05)
+        with pytest.raises(LockTimeoutError):  # the other one is woken, and has not run yet
+            await store.put(ref(Food(name="fish")))
+
+    first = asyncio.create_task(hold_twice())
+    await begun.wait()
+    second = asyncio.create_task(hold_for_long())
+    async with asyncio.timeout(1.5):
+        await first
+    done.set()
+    await second
+    await store.put(ref(Food(name="fish")))
+
+
 async def test_a_lock_that_cannot_be_unlocked_is_closed(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
