@@ -72,10 +72,9 @@ async def located_below(store: AsyncBaseStore, state: StateModel | None) -> dict
 
 
 async def attach(store: AsyncBaseStore, ref: Ref) -> Ref:
-    """Give a ref, and the refs in its state, their guids, if the store has a guid map."""
-    if store._guid_map is not None:
-        for item in (ref, *_linked(ref.state, backrefs=True)):
-            item.guid = await guid_of(store, item.uid)
+    """Give a ref, and the refs in its state, their guids; the store has a guid map."""
+    for item in (ref, *_linked(ref.state, backrefs=True)):
+        item.guid = await guid_of(store, item.uid)
     return ref
 
 

@@ -273,14 +273,10 @@ class ModelSchema:
         for name, field, codec, exact in self._fields:
             given = linked.get(name) if codec is None else source.get(name)
             try:
-                if type(given) in exact:
-                    values[name] = given
-                    fields_set.add(name)
-                    continue
                 if given is None:
                     values[name] = self._default(field, values)
                     continue
-                if codec is not None:
+                if codec is not None and type(given) not in exact:
                     given = (codec.validate if prepared else codec.decode)(given, values)
                 values[name] = given
                 fields_set.add(name)

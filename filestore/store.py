@@ -338,7 +338,7 @@ class FileStore(FinderStore):
         return await repair(self._database, dry_run=dry_run, progress=progress)
 
     async def _write(self, ref: Ref, method: graph.Method) -> Ref:
-        located = None if self._guid_map is None else await guids.located_below(self, ref.state)
+        located = await guids.located_below(self, ref.state)
         async with self._unit() as transaction:
             writer = self._writer(transaction, located)
             return await self._finish(transaction, writer, writer.write(ref, method))

@@ -37,6 +37,7 @@ import orjson
 from filestore.disk import changes, layout
 from filestore.disk.changes import NOTHING, Changes, Known
 from filestore.disk.copies import Copy
+from filestore.disk.files import Fingerprint
 from filestore.disk.indexfile import IndexFile, is_damaged
 from filestore.disk.kinds import Kind, Value
 from filestore.disk.layout import Key
@@ -167,7 +168,7 @@ class Index:
         for uid, field, source_model, name, *fingerprint in rows:
             if (source_model, name) not in self._recent.names:
                 source = Key(source_model, name.removesuffix(layout.LINKS_SUFFIX))
-                yield Key(model, uid), source, field, tuple(fingerprint)
+                yield Key(model, uid), source, field, Fingerprint(*fingerprint)
 
     def files_of(self, keys: Iterable[Key]) -> list[str]:
         """The paths of all files of some records: properties, relationships and series."""

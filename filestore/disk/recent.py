@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from filestore.disk import documents, layout
+from filestore.disk.files import Fingerprint
 from filestore.disk.layout import Key
 from filestore.disk.learning import EXHAUSTED
 from filestore.errors import CorruptFileError
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 # More files than this are for the index.
 MOST = 256
 
-Fingerprint = tuple[int, ...]
-Hit = tuple[Key, Key, str, Fingerprint]  # a target, the source, the relationship, the source's file
+# A target, the source, the relationship, the source's file.
+Hit = tuple[Key, Key, str, Fingerprint | None]
 
 
 class Recent:
@@ -44,7 +45,7 @@ class Recent:
         self.names: dict[FileName, None] = {}
         self.unreadable: set[Key] = set()
         self._there: dict[Key, set[str]] = {}
-        self._links: dict[Key, tuple[Fingerprint, Links]] = {}
+        self._links: dict[Key, tuple[Fingerprint | None, Links]] = {}
         self._sources: dict[Key, set[Key]] = {}
 
     def takes(self, found: Changes) -> bool:
@@ -58,7 +59,8 @@ class Recent:
         for model, name in found.named:
             by_model.setdefault(model, []).append(name)
         for model, names in by_model.items():
-            there = {name: mark for name, *mark in files.fingerprints_of(model, names)}
+            marks = files.fingerprints_of(model, names)
+            there = {name: Fingerprint(*mark) for name, *mark in marks}
             for name in names:
                 key = Key(model, name.partition(".")[0])
                 present = self._there.setdefault(key, set())
@@ -66,7 +68,7 @@ class Recent:
                 if name in there:
                     present.add(name)
                 if name.endswith(layout.LINKS_SUFFIX):
-                    self._read(files, key, tuple(there.get(name, ())))
+                    self._read(files, key, there.get(name))
         self.names.update(dict.fromkeys(found.named))
         self.known = self.known._replace(marks=found.marks, mtimes=found.mtimes)
 
@@ -84,21 +86,17 @@ class Recent:
         for uid in uids:
             yield from self._there.get(Key(model, uid), ())
 
-    def _read(self, files: Files, key: Key, fingerprint: Fingerprint) -> None:
+    def _read(self, files: Files, key: Key, fingerprint: Fingerprint | None) -> None:
         """Read the relationship file of a record, in place of what was known of it."""
-        _, before = self._links.pop(key, ((), {}))
+        _, before = self._links.pop(key, (None, {}))
         for targets in before.values():
             for target in targets:
                 self._sources[target].discard(key)
         self.unreadable.discard(key)
         try:
-            data = files.read(key.links)
-            links = {} if data is None else documents.decode_links(data, files.at(key.links))
-        except CorruptFileError:
-            self.unreadable.add(key)
-            return
-        except OSError as error:
-            if error.errno in EXHAUSTED:
+            links = _links_of(files, key)
+        except (CorruptFileError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in EXHAUSTED:
                 raise
             self.unreadable.add(key)
             return
@@ -111,8 +109,11 @@ class Recent:
 def links(files: Files, source: Key, field: str, target: Key) -> bool:
     """Tell whether a record links to another, as its file says now."""
     try:
-        data = files.read(source.links)
-        said = {} if data is None else documents.decode_links(data, files.at(source.links))
+        return target in _links_of(files, source).get(field, ())
     except CorruptFileError:
         return False
-    return target in said.get(field, ())
+
+
+def _links_of(files: Files, key: Key) -> Links:
+    data = files.read(key.links)
+    return {} if data is None else documents.decode_links(data, files.at(key.links))
